@@ -1,0 +1,19 @@
+"""Measure what batch size does to deep-learning training.
+
+The folders are floors: a module imports from its own floor or from below, never from above.
+
+====== ================================ ==================================================
+floor  room                             holds
+====== ================================ ==================================================
+0      records, theory                  the one schema; closed forms and statistics
+1      experiments, store, nn           experiments as data; records on disk; torch models
+2      measure                          instruments: one measured quantity a file
+3      trials, study                    from settings to an instrument; run to the end
+4      plots                            records to axes
+5      widgets, checks, __main__        hands: panels, exercises, the command line
+====== ================================ ==================================================
+
+Nothing is imported here: the import line of a lesson is the signpost to the source.
+"""
+
+__version__ = "0.1.0"

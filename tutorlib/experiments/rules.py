@@ -1,0 +1,77 @@
+"""From an interval to a word: the rules every verdict uses, fixed before anything is measured.
+
+"Holds" is never read off p > 0.05. Saying that two things are *the same* takes two one-sided tests
+(Schuirmann 1987): the 90 % interval must lie inside a stated margin, which is a test at the 5 % level.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tutorlib.records import Verdict
+from tutorlib.theory.statistics import Estimate, geometric_interval, mean_interval, ratio_interval
+
+INCONCLUSIVE = "inconclusive at this budget"
+SAME_WITHIN = 1.25  # ratios of variances: 12 % in standard deviation
+
+
+@dataclass(frozen=True)
+class Finding:
+    """An estimate with its 95 % interval, and what the rule says of it."""
+
+    estimate: Estimate
+    verdict: str
+
+
+def equal_to(target: float, values, margin: float) -> Finding:
+    """*holds* if the mean of ``values`` is within ``margin`` of ``target`` (TOST), *does not hold* if clearly outside."""
+    wide, narrow = mean_interval(values), mean_interval(values, level=0.90)
+    return Finding(wide, _inside(wide, narrow, target - margin, target + margin))
+
+
+def same_ratio(ratios, target: float = 1.0, within: float = SAME_WITHIN) -> Finding:
+    """*holds* if the geometric mean of positive ``ratios`` is within a factor of ``target`` (TOST)."""
+    wide, narrow = geometric_interval(ratios), geometric_interval(ratios, level=0.90)
+    return Finding(wide, _inside(wide, narrow, target / within, target * within))
+
+
+def same_quotient(numerators, denominators, within: float = SAME_WITHIN) -> Finding:
+    """*holds* if mean(numerators) ÷ mean(denominators) is within a factor of 1 (TOST on Fieller's interval)."""
+    wide, narrow = (ratio_interval(numerators, denominators, level) for level in (0.95, 0.90))
+    return Finding(wide, _inside(wide, narrow, 1 / within, within))
+
+
+def _inside(wide: Estimate, narrow: Estimate, low: float, high: float) -> str:
+    if narrow.within(low, high):
+        return "holds"
+    return "does not hold" if wide.high < low or wide.low > high else INCONCLUSIVE
+
+
+def above(bound: float, values, interval=mean_interval) -> Finding:
+    """*holds* if the 95 % interval lies above ``bound``, *does not hold* if below."""
+    estimate = interval(values)
+    word = "holds" if estimate.low > bound else "does not hold" if estimate.high < bound else INCONCLUSIVE
+    return Finding(estimate, word)
+
+
+def below(bound: float, values, interval=mean_interval) -> Finding:
+    """*holds* if the 95 % interval lies below ``bound``, *does not hold* if above."""
+    opposite = {"holds": "does not hold", "does not hold": "holds"}
+    found = above(bound, values, interval)
+    return Finding(found.estimate, opposite.get(found.verdict, INCONCLUSIVE))
+
+
+def at_most(bound: float, values) -> Finding:
+    """For deterministic claims: *holds* if every value is at most ``bound``; the largest, rounded up to a decade."""
+    largest = float(np.max(values))
+    decade = 10.0 ** np.ceil(np.log10(max(largest, 1e-16)))
+    return Finding(Estimate(decade, 0.0, decade), "holds" if largest <= bound else "does not hold")
+
+
+def verdict(claim: str, says: str, measured: str, finding: Finding, held: str, would_change: str,
+            condition: str = "") -> Verdict:
+    """A verdict; with a ``condition``, what would hold *holds if* it is met."""
+    word = "holds if" if condition and finding.verdict == "holds" else finding.verdict
+    value, low, high = (float(v) for v in (finding.estimate.value, finding.estimate.low, finding.estimate.high))
+    return Verdict(claim, says, word, measured, value, low, high, held, would_change,
+                   condition if word == "holds if" else "")

@@ -1,0 +1,68 @@
+"""The training loop, with its micro-batches written out."""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from tutorlib.nn.data import Data
+from tutorlib.nn.optimizers import sgd
+from tutorlib.theory.noise import check_batch
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Training loss before each update; ``diverged`` if the last one was not finite (and is left out)."""
+
+    losses: tuple[float, ...]
+    diverged: bool = False
+
+
+def fit(
+    model: nn.Module, loss: Callable, data: Data, *, batch: int, rate: float, steps: int, seed,
+    micro_batch: int | None = None, optimizer: Callable = sgd, after_step: Callable | None = None,
+) -> Fit:
+    """Train ``model`` in place for ``steps`` updates of ``batch`` examples, ``micro_batch`` at a time.
+
+    ``loss(outputs, targets)`` is a mean over examples. Each part counts by its share of the batch, so a
+    smaller last part is right too; ``batch = micro_batch × accumulation``. A loss that is not finite ends
+    the run as a result, with the parameters of the step before. ``after_step(model)`` watches.
+    """
+    micro_batch = check_batch(micro_batch or batch, check_batch(batch, len(data)), "micro_batch")
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    states = [None] * len(parameters)
+    losses = []
+    for examples in itertools.islice(batches(len(data), batch, seed, data.x.device), steps):
+        total = 0.0
+        for part in examples.split(micro_batch):
+            share = len(part) / len(examples)
+            part_loss = share * loss(model(data.x[part]), data.y[part])  # divide by the parts
+            part_loss.backward()  # accumulate into p.grad
+            total += part_loss.item()
+        if not math.isfinite(total):
+            model.zero_grad()
+            return Fit(tuple(losses), diverged=True)
+        losses.append(total)
+        with torch.no_grad():
+            for i, p in enumerate(parameters):
+                updated, states[i] = optimizer(p, p.grad, states[i], rate)  # step
+                p.copy_(updated)
+                p.grad = None  # zero
+        if after_step:
+            after_step(model)
+    return Fit(tuple(losses))
+
+
+def batches(examples: int, batch: int, seed, device="cpu") -> Iterator[torch.Tensor]:
+    """Indices of one batch after another, for ever: each epoch a new order, its incomplete end dropped.
+
+    The order depends on the seed alone, so batch 1 and batch 128 walk through the same examples.
+    """
+    rng = np.random.default_rng(seed)
+    while True:
+        order = torch.from_numpy(rng.permutation(examples)).to(device)
+        yield from order[: examples // batch * batch].split(batch)

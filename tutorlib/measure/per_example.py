@@ -1,0 +1,147 @@
+"""Squared length of every example's gradient, from one backward pass where the layers allow it.
+
+For a linear layer with input a and output gradient d, one example's weight gradient is the outer product
+d aᵀ, whose squared length is |a|²·|d|²: no gradient of any single example is ever formed. With several
+positions per example (a sequence, the patches under a convolution) it is Σ d_t a_tᵀ, and its squared length
+is Σ_tu (a_t·a_u)(d_t·d_u). Source: Goodfellow 2015, arXiv 1510.01799.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.func import functional_call, grad, vmap
+from torch.nn import functional as F
+
+from tutorlib.measure.guards import check_per_example
+from tutorlib.nn.data import Data
+
+CHUNK_NUMBERS = 2**24  # per-example gradients held at once by the general route: 64 MiB in fp32
+
+
+@dataclass(frozen=True)
+class PerExample:
+    """``squares`` (examples,): |g_i|²; ``mean`` (parameters,): their mean gradient G, flat."""
+
+    squares: torch.Tensor
+    mean: torch.Tensor
+    route: str
+
+
+def per_example_squares(model: nn.Module, loss: Callable, data: Data) -> PerExample:
+    """|g_i|² of every example and G, exactly, without changing the model or its ``.grad``.
+
+    Takes the fast route when every trainable parameter sits in one linear or convolutional layer that is
+    called once, else the general route: ``vmap(grad)`` in chunks. Raises ``ValueError`` where per-example
+    gradients do not exist (see :func:`~tutorlib.measure.guards.check_per_example`).
+    """
+    check_per_example(model, loss, data)
+    return _fast(model, loss, data) or _general(model, loss, data)
+
+
+def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
+    found = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    if not found:
+        raise ValueError("model has no trainable parameter; allowed: at least one with requires_grad=True")
+    return found
+
+
+def _fast(model: nn.Module, loss: Callable, data: Data) -> PerExample | None:
+    parameters = list(trainable(model).values())
+    layers = [m for m in model.modules() if any(p.requires_grad for p in m.parameters(recurse=False))]
+    if not all(_has_rule(layer) for layer in layers) or len(set(parameters)) < sum(
+        len(list(layer.parameters(recurse=False))) for layer in layers
+    ):
+        return None
+    calls = []
+    handles = [layer.register_forward_hook(lambda *call: calls.append(call)) for layer in layers]
+    try:
+        value = loss(model(data.x), data.y)
+    finally:
+        for handle in handles:
+            handle.remove()
+    if sorted(map(id, layers)) != sorted(id(layer) for layer, _, _ in calls):
+        return None
+    gradients = torch.autograd.grad(value, parameters + [output for _, _, output in calls])
+    by_parameter = dict(zip(parameters, gradients, strict=False))
+    squares = torch.zeros(len(data), device=data.x.device)
+    for (layer, (inputs,), _), d in zip(calls, gradients[len(parameters):], strict=True):
+        a, d = _positions(layer, inputs.detach(), d)
+        if len(a) != len(data) or not _explains(by_parameter.get(layer.weight), a, d):
+            return None
+        squares += _layer_squares(layer, a, d)
+    mean = torch.cat([g.flatten() for g in gradients[: len(parameters)]])
+    return PerExample(squares * len(data) ** 2, mean, "fast")  # d holds the mean's 1/N
+
+
+def _has_rule(layer: nn.Module) -> bool:
+    if isinstance(layer, nn.Conv1d | nn.Conv2d):
+        return layer.groups == 1 and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+    return type(layer) is nn.Linear
+
+
+def _positions(layer: nn.Module, a: torch.Tensor, d: torch.Tensor):
+    """Inputs (examples, positions, p) and output gradients (examples, positions, q).
+
+    A convolution is linear in its patches: one position for each place the kernel is put.
+    """
+    if isinstance(layer, nn.Linear):
+        return a.reshape(len(a), -1, a.shape[-1]), d.reshape(len(d), -1, d.shape[-1])
+    a = F.pad(a, [side for width in reversed(layer.padding) for side in (width, width)])
+    axes = zip(layer.kernel_size, layer.dilation, layer.stride, strict=True)
+    for axis, (kernel, dilation, stride) in enumerate(axes, start=2):
+        a = a.unfold(axis, (kernel - 1) * dilation + 1, stride)[..., ::dilation]
+    space = len(layer.kernel_size)  # now (examples, channels, *places, *kernel)
+    patches = a.movedim(1, 1 + space).flatten(1, space).flatten(2)
+    return patches.contiguous(), d.flatten(2).contiguous().mT  # bmm copies strided matrices one by one
+
+
+def _layer_squares(layer: nn.Module, a: torch.Tensor, d: torch.Tensor) -> torch.Tensor:
+    (_, positions, p), q = a.shape, d.shape[-1]
+    bias_squares = _length_squares(d if positions == 1 else d.sum(1, keepdim=True))
+    squares = torch.zeros_like(bias_squares)
+    if layer.weight.requires_grad:
+        if positions == 1:
+            squares = _length_squares(a) * bias_squares
+        elif positions * (p + q) < p * q:
+            squares = ((a @ a.mT) * (d @ d.mT)).sum((1, 2))
+        else:
+            squares = _length_squares(d.mT @ a)
+    if layer.bias is not None and layer.bias.requires_grad:
+        squares = squares + bias_squares
+    return squares
+
+
+def _length_squares(rows: torch.Tensor) -> torch.Tensor:
+    return torch.linalg.vector_norm(rows, dim=(1, 2)).square()
+
+
+def _explains(gradient: torch.Tensor | None, a: torch.Tensor, d: torch.Tensor) -> bool:
+    """Whether Σ d aᵀ really is autograd's gradient: a weight also used outside its layer shows here.
+
+    Freivalds' check (1977): both sides are multiplied by one vector, so it costs no second product.
+    """
+    if gradient is None:
+        return True
+    probe = torch.linspace(1, 2, a.shape[-1], dtype=a.dtype, device=a.device)
+    ours = (a @ probe).flatten() @ d.reshape(-1, d.shape[-1])
+    theirs = gradient.flatten(1) @ probe
+    return bool((ours - theirs).norm() <= 1e-3 * theirs.norm() + 1e-6)
+
+
+def _general(model: nn.Module, loss: Callable, data: Data) -> PerExample:
+    parameters = {name: p.detach() for name, p in trainable(model).items()}
+
+    def one(parameters, x, y):
+        return loss(functional_call(model, parameters, (x[None],)), y[None])
+
+    gradients = vmap(grad(one), in_dims=(None, 0, 0))
+    count = sum(p.numel() for p in parameters.values())
+    chunk = max(1, CHUNK_NUMBERS // count)
+    squares, total = [], torch.zeros(count, device=data.x.device)
+    for x, y in zip(data.x.split(chunk), data.y.split(chunk), strict=True):
+        rows = torch.cat([g.flatten(1) for g in gradients(parameters, x, y).values()], dim=1)
+        squares.append(rows.square().sum(1))
+        total += rows.sum(0)
+    return PerExample(torch.cat(squares), total / len(data), "general")

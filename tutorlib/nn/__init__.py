@@ -1,0 +1,1 @@
+"""Torch enters here: devices, data, models, optimizers."""

@@ -1,0 +1,81 @@
+"""Which device computes: the only file that names CUDA and MPS."""
+
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+import torch
+
+from tutorlib import __version__
+from tutorlib.records import Machine
+
+
+def available() -> tuple[str, ...]:
+    """The devices of this machine, best first."""
+    found = []
+    if torch.cuda.is_available():
+        found.append("cuda")
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    return (*found, "cpu")
+
+
+def pick(name: str | None = None) -> torch.device:
+    """The device to compute on: ``name``, else ``$TUTORLIB_DEVICE``, else the best there is."""
+    name = name or os.environ.get("TUTORLIB_DEVICE") or available()[0]
+    if name not in available():
+        raise ValueError(
+            f"device is {name!r}; this machine has: {', '.join(available())}. "
+            "Choose one of these, or unset TUTORLIB_DEVICE to let the best be chosen"
+        )
+    return torch.device(name)
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has finished: a clock read before that times the queue, not the work."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether this error is the device saying that its memory is used up."""
+    return isinstance(error, torch.cuda.OutOfMemoryError) or "out of memory" in str(error).lower()
+
+
+def machine(device: torch.device) -> Machine:
+    """The machine as a record."""
+    return Machine(
+        device=device.type,
+        name=torch.cuda.get_device_name() if device.type == "cuda" else processor(),
+        threads=torch.get_num_threads(),
+        python=platform.python_version(),
+        torch=torch.__version__,
+        tutorlib=__version__,
+        commit=commit(),
+    )
+
+
+def processor() -> str:
+    """The processor's own name where the system tells it, else its architecture."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def commit() -> str:
+    """The commit of the checkout this package runs from; "unknown" when installed without one."""
+    here = Path(__file__).parent
+    try:
+        answer = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            cwd=here, capture_output=True, text=True, timeout=5,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return answer.stdout.strip() or "unknown"

@@ -1,0 +1,1 @@
+"""Closed forms: laws and statistics that need no data and no torch."""
