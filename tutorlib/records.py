@@ -221,6 +221,38 @@ class Verdict(Line):
         frozen({"estimate": self.estimate, "low": self.low, "high": self.high}, "verdict")
 
 
+@dataclass(frozen=True)
+class Results:
+    """What an experiment has measured so far: ``stopped`` early or whole, ``recorded`` elsewhere or live here."""
+
+    experiment: Experiment
+    records: tuple[RunRecord, ...]
+    stopped: bool = False
+    recorded: bool = False
+
+    def __iter__(self):
+        return iter(self.records)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds have every point."""
+        counts = Counter(r.run.seed for r in self.records)
+        return sum(count == len(self.experiment.points) for count in counts.values())
+
+    @property
+    def provenance(self) -> str:
+        """Live or recorded, on what, how many seeds, and how many runs have no number."""
+        where = "nothing measured yet"
+        if self.records:
+            machine = self.records[0].machine
+            where = f"recorded on {machine.name}" if self.recorded else f"live on {machine.device}"
+        lost = Counter(r.outcome.replace("_", " ") for r in self.records if r.outcome != "ok")
+        return ", ".join([where, f"{self.seeds} seeds", *(f"{count} runs {word}" for word, count in lost.items())])
+
+
 def column(records, name: str, **settings) -> np.ndarray:
     """One number a seed, ordered by seed, from the records at these settings.
 

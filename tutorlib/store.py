@@ -11,7 +11,7 @@ import os
 import warnings
 from pathlib import Path
 
-from tutorlib.records import RunRecord
+from tutorlib.records import Experiment, Results, RunRecord
 
 PACKAGE = Path(__file__).parent
 MEASURING = ("records.py", "theory", "experiments", "nn", "measure", "trials")
@@ -103,6 +103,12 @@ def live(experiment: str) -> Store:
     return Store(cache_folder() / f"{experiment}.jsonl")
 
 
-def recorded(experiment: str) -> list[RunRecord]:
-    """The records of one experiment that ship with the package; an empty list if there are none."""
-    return Store(PACKAGE / "recorded" / f"{experiment}.jsonl").load()
+def recorded(experiment: Experiment) -> Results:
+    """The runs of one experiment that ship with the package, measured on the machine they name.
+
+    Raises ``ValueError`` if none ships.
+    """
+    path = PACKAGE / "recorded" / f"{experiment.name}.jsonl"
+    if not path.is_file():
+        raise ValueError(f"no recorded runs of {experiment.name!r} ship with tutorlib; run the experiment live instead")
+    return Results(experiment, tuple(Store(path).load()), recorded=True)

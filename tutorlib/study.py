@@ -3,34 +3,17 @@
 import importlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 
 from tutorlib import store
 from tutorlib.nn import device as devices
-from tutorlib.records import Experiment, Run, RunRecord
+from tutorlib.records import Experiment, Results, Run, RunRecord
 from tutorlib.trials import Diverged
 
 
-@dataclass(frozen=True)
-class Study:
-    """The records of an experiment; ``stopped`` if some of its runs are still to be measured."""
-
-    experiment: Experiment
-    records: tuple[RunRecord, ...]
-    stopped: bool
-
-    @property
-    def seeds(self) -> int:
-        """How many seeds are complete."""
-        points = len(self.experiment.points)
-        per_seed = [r.run.seed for r in self.records]
-        return sum(per_seed.count(seed) == points for seed in set(per_seed))
-
-
 def study(experiment: Experiment, device: str | None = None, report: Callable | None = None,
-          records: store.Store | None = None) -> Study:
+          records: store.Store | None = None) -> Results:
     """Every run of ``experiment`` on ``device``, in order; runs already in the store are not repeated.
 
     ``report(done, total)`` is called before each run. An interrupt (the stop button) ends the study with
@@ -53,7 +36,7 @@ def study(experiment: Experiment, device: str | None = None, report: Callable | 
             done.append(known[run.key])
     except KeyboardInterrupt:
         stopped = True
-    return Study(experiment, tuple(done), stopped)
+    return Results(experiment, tuple(done), stopped)
 
 
 def measure(run: Run, trial: Callable, device: torch.device, machine, source: str) -> RunRecord:

@@ -63,7 +63,17 @@ NOISE_SCALE = Experiment(
     full={"draws": 256},
 )
 
-EXPERIMENTS = (VARIANCE, FOUR_PLANS, WALK, NOISE_SCALE)
+ARROWS = Experiment(
+    name="arrows",
+    question="What does one minibatch gradient look like?",
+    trial="measure_the_noise.arrows",
+    points=({},),
+    print_under="{examples:,} digits, MLP of 9,610 parameters, at initialization",
+    held={"examples": 1024},
+    seeds=1,
+)
+
+RECORDED = (ARROWS,)
 
 
 def log_slopes(records) -> np.ndarray:

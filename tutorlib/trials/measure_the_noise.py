@@ -134,5 +134,27 @@ def gaussian_problem(seed: int, dimensions: int = 50):
     return sample, Noise(trace=float(sd @ sd), grad_sq=float(theta @ theta))
 
 
+def arrows(run: Run, device: str) -> dict:
+    """Every example's gradient on two directions: along G, and across it where the noise is largest.
+
+    ``across`` is the first principal direction of the gradients after G is taken out.
+    """
+    model, data, centre, exact = start(run.seed, run.settings["examples"], device)
+    rows = torch.stack([
+        parameters_to_vector(torch.autograd.grad(cross_entropy(model(x[None]), y[None]), list(model.parameters())))
+        for x, y in zip(data.x, data.y, strict=True)
+    ])
+    along = centre / centre.norm()
+    rest = rows - torch.outer(rows @ along, along)
+    across = torch.linalg.eigh(rest @ rest.T)[1][:, -1] @ rest
+    across = across / across.norm()
+    return {
+        "along": tuple(round(float(value), 5) for value in rows @ along),
+        "across": tuple(round(float(value), 5) for value in rows @ across),
+        "trace": exact.trace,
+        "grad_sq": exact.grad_sq,
+    }
+
+
 def flat(model: nn.Module) -> torch.Tensor:
     return parameters_to_vector(model.parameters()).detach().clone()

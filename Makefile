@@ -1,0 +1,62 @@
+# make lab        set up and open JupyterLab at the start of the course
+# make test       set up and run every test, the notebooks among them
+# make lessons    build lessons/*.ipynb from course/*.md
+# make verdicts   do the lessons say the same with other seeds?  SEEDS=20
+# make bench      speed and size, beside other libraries
+# make record     measure again what ships in tutorlib/recorded/
+
+VENV := .venv
+BIN := $(VENV)/bin
+START := $(firstword $(sort $(wildcard lessons/*.ipynb)))
+SEEDS := 20
+FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
+PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	"$$p" -c '$(FITS)' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
+
+# install EXTRAS INTO-STAMP: pip's own words go to a file, the learner gets one sentence
+define install
+@echo "Installing $(1) (about 1.5 GB the first time, one to five minutes; details in $(VENV)/install.log) ..."
+@$(BIN)/python -m pip install -q -c constraints.txt -e ".[$(1)]" >$(VENV)/install.log 2>&1 || { \
+	echo "Could not install: check that this machine reaches the package index and has 5 GB free, then run make again. The last line of $(VENV)/install.log:"; \
+	tail -n 1 $(VENV)/install.log; exit 1; }
+@touch $@
+endef
+
+.PHONY: lab test lessons verdicts bench record clean
+
+lab: $(VENV)/lab
+	@echo "Opening $(START). If no browser opens, copy the address that starts with http://localhost below."
+	@$(BIN)/jupyter lab $$([ "$$(id -u)" = 0 ] && echo --allow-root) \
+		$$([ "$$(uname)" = Darwin ] || [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] || echo --no-browser) $(LAB) $(START)
+
+test: $(VENV)/test
+	@$(BIN)/python -m pytest $(ARGS)
+
+lessons: $(VENV)/test
+	@$(BIN)/python course/build.py
+
+verdicts: $(VENV)/lab
+	@$(BIN)/python -m tutorlib verdicts --seeds $(SEEDS)
+
+record: $(VENV)/lab
+	@$(BIN)/python -m tutorlib record
+
+bench: $(VENV)/test
+	@$(BIN)/python -m pip install -q -c constraints.txt -e ".[bench]"
+	@$(BIN)/python -m pip install -q --no-deps backpack-for-pytorch  # its torchvision would replace torch
+	@$(BIN)/python tests/bench/run.py --json bench.json
+
+clean:
+	rm -rf $(VENV) .pytest_cache *.egg-info
+
+$(VENV)/bin/python:
+	@[ -n "$(PYTHON)" ] || { echo "This course needs Python 3.11, 3.12 or 3.13 and found none of them on the PATH: install one and run make again."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) could not make a virtual environment: on Debian or Ubuntu, install python3-venv and run make again."; rm -rf $(VENV); exit 1; }
+
+$(VENV)/lab: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(call install,lab)
+
+$(VENV)/test: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(call install,dev$(comma)browser)
+
+comma := ,

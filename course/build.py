@@ -1,0 +1,128 @@
+"""Build lessons/*.ipynb from course/NN_*.md: execute, clean, write; the same source gives the same bytes.
+
+    python course/build.py                 every lesson
+    python course/build.py 01              the lessons whose name starts so
+    python course/build.py --check         say which notebooks are older than their text, without executing
+
+A cell that raises stops the build with the lesson, the cell and the message, and the old notebook stays.
+"""
+
+import argparse
+import hashlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+COURSE = Path(__file__).resolve().parent
+LESSONS = COURSE.parent / "lessons"
+LANGUAGE = "en"  # prose in another language carries {"lang": "…"}; code is shared
+CELL_SECONDS = 300
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+def sources(prefix: str = "") -> list[Path]:
+    return sorted(COURSE.glob(f"{prefix}[0-9]*_*.md" if not prefix else f"{prefix}*.md"))
+
+
+def notebook_of(source: Path) -> Path:
+    return LESSONS / f"{source.stem}.ipynb"
+
+
+def read(source: Path) -> nbformat.NotebookNode:
+    """The lesson as a notebook without outputs; each cell's id is a hash of what it says."""
+    text = source.read_text(encoding="utf-8")
+    notebook = jupytext.reads(text, fmt="md:myst")
+    notebook.cells = [cell for cell in notebook.cells if cell.metadata.get("lang", LANGUAGE) == LANGUAGE]
+    seen: dict[str, int] = {}
+    for cell in notebook.cells:
+        said = f"{cell.cell_type}\n{cell.source}"
+        seen[said] = seen.get(said, 0) + 1
+        cell.id = hashlib.sha256(f"{said}\n{seen[said]}".encode()).hexdigest()[:8]
+        cell.metadata = {key: cell.metadata[key] for key in ("tags", "jupyter") if key in cell.metadata}
+    fingerprint = hashlib.sha256(text.encode() + Path(__file__).read_bytes()).hexdigest()
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+        "built": {"from": f"course/{source.name}", "sha256": fingerprint},
+    }
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    return notebook
+
+
+def execute(notebook: nbformat.NotebookNode) -> None:
+    """Run every cell in place, on the CPU and with an empty cache, so that nothing old answers."""
+    with tempfile.TemporaryDirectory() as cache:
+        env = {**os.environ, "TUTORLIB_CACHE": cache, "TUTORLIB_DEVICE": "cpu"}
+        client = NotebookClient(notebook, timeout=CELL_SECONDS, kernel_name="python3", record_timing=False,
+                                resources={"metadata": {"path": str(LESSONS)}})
+        client.execute(env=env)
+
+
+def clean(notebook: nbformat.NotebookNode) -> None:
+    """Keep what a reader sees: no widget state, no timing, no kernel's own metadata."""
+    notebook.metadata.pop("widgets", None)
+    notebook.metadata["language_info"] = {"name": "python"}
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop(WIDGET_VIEW, None)
+            if "metadata" in output:
+                output.metadata = {}
+
+
+def build(source: Path) -> None:
+    notebook = read(source)
+    try:
+        execute(notebook)
+    except CellExecutionError as error:
+        failed = next(i for i, cell in enumerate(notebook.cells, 1)
+                      if any(out.output_type == "error" for out in cell.get("outputs", [])))
+        first = notebook.cells[failed - 1].source.splitlines()[0]
+        sys.exit(f"{source.name}: cell {failed} ({first!r}) raised {error.ename}: {error.evalue}. Nothing was written.")
+    clean(notebook)
+    nbformat.validate(notebook)
+    LESSONS.mkdir(exist_ok=True)
+    notebook_of(source).write_text(nbformat.writes(notebook, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    print(f"{notebook_of(source).name}: {len(notebook.cells)} cells")
+
+
+def stale() -> list[str]:
+    """One sentence for every notebook that does not say what its source says."""
+    wrong = []
+    for source in sources():
+        target = notebook_of(source)
+        if not target.is_file():
+            wrong.append(f"lessons/{target.name} is missing: run make lessons")
+            continue
+        stored, fresh = nbformat.read(target, as_version=4), read(source)
+        same_text = [(c.id, c.source) for c in stored.cells] == [(c.id, c.source) for c in fresh.cells]
+        if not same_text or stored.metadata.get("built") != fresh.metadata["built"]:
+            wrong.append(f"lessons/{target.name} is older than course/{source.name} or course/build.py: run make lessons")
+    known = {notebook_of(source) for source in sources()}
+    wrong += [f"lessons/{path.name} has no source in course/" for path in sorted(LESSONS.glob("*.ipynb"))
+              if path not in known]
+    return wrong
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("prefix", nargs="?", default="", help="build only the lessons whose name starts so")
+    parser.add_argument("--check", action="store_true", help="find stale notebooks without executing")
+    arguments = parser.parse_args()
+    if arguments.check:
+        sys.exit("\n".join(stale()) or None)
+    chosen = sources(arguments.prefix)
+    if not chosen:
+        sys.exit(f"no lesson in course/ starts with {arguments.prefix!r}; there are: {', '.join(s.stem for s in sources())}")
+    for source in chosen:
+        build(source)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""The command line: ``python -m tutorlib verdicts`` and ``python -m tutorlib record``."""
+
+import argparse
+import sys
+
+from tutorlib.experiments import measure_the_noise
+from tutorlib.store import PACKAGE, Store
+from tutorlib.widgets.verdicts import number
+
+LESSONS = {"01": measure_the_noise}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m tutorlib", description="Batch Size, Measured")
+    commands = parser.add_subparsers(dest="command", required=True)
+    verdicts = commands.add_parser("verdicts", help="do the verdicts survive other base seeds?")
+    verdicts.add_argument("--seeds", type=int, default=20, help="how many base seeds (default 20)")
+    verdicts.add_argument("--lesson", choices=LESSONS, default="01")
+    commands.add_parser("record", help="measure again what ships in tutorlib/recorded/")
+    chosen = parser.parse_args(arguments)
+    if chosen.command == "verdicts":
+        if chosen.seeds < 1:
+            parser.error(f"--seeds is {chosen.seeds}; allowed: at least 1")
+        verdicts_under_other_seeds(LESSONS[chosen.lesson], chosen.seeds)
+    else:
+        record()
+
+
+def verdicts_under_other_seeds(lesson, count: int) -> None:
+    """Run a lesson with ``count`` other base seeds and print how often each verdict is the stored one."""
+    from tutorlib.study import study
+
+    rounds = []
+    for base_seed in range(count + 1):
+        rounds.append([
+            verdict
+            for experiment, judge in lesson.VERDICTS
+            for verdict in judge(study(experiment.at(base_seed=base_seed), report=progress(experiment, base_seed)))
+        ])
+    print(file=sys.stderr)
+    print(f"{'claim':<7} {'stored verdict':<28} {'same':>7}  {'estimate: stored, least … most':<32} measured")
+    for stored, *others in zip(*rounds, strict=True):
+        same = sum(other.verdict == stored.verdict for other in others)
+        values = [other.estimate for other in others]
+        print(f"{stored.claim:<7} {stored.verdict:<28} {same:>3}/{count:<3}  "
+              f"{number(stored.estimate)}, {f'{number(min(values))} … {number(max(values))}':<24} {stored.measured}")
+
+
+def progress(experiment, base_seed: int):
+    def report(done: int, total: int) -> None:
+        print(f"\rbase seed {base_seed}: {experiment.name} {done}/{total}      ", end="", file=sys.stderr, flush=True)
+    return report
+
+
+def record() -> None:
+    """Measure the shipped records of every lesson again, on this machine."""
+    from tutorlib.study import study
+
+    for lesson in LESSONS.values():
+        for experiment in lesson.RECORDED:
+            path = PACKAGE / "recorded" / f"{experiment.name}.jsonl"
+            fresh = path.with_suffix(".new")
+            results = study(experiment, records=Store(fresh))
+            fresh.replace(path)  # the old record stays until the new one is whole
+            print(f"{path.name}: {results.provenance}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""One look: a thing is drawn the same way in every lesson.
+
+Batch: one ramp from small and light to large and dark. Theory: a dashed grey line. Measured: a point with
+its 95 % interval, filled when live and hollow when recorded. The learner's guess: a shaded band. What does
+not hold: a plain cross. Nothing is told by colour alone.
+"""
+
+import io
+import math
+from contextlib import contextmanager
+
+import matplotlib
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from tutorlib.records import Results
+from tutorlib.theory.statistics import Estimate
+
+THEORY = {"color": "0.45", "linestyle": "--", "linewidth": 1.4, "zorder": 1}
+GUESS = {"color": "#e69f00", "alpha": 0.3, "linewidth": 0, "zorder": 0}
+INK = "0.15"
+RULES = {
+    "font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "0.4",
+    "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.titlesize": 11,
+    "axes.titlelocation": "left", "legend.frameon": False, "legend.fontsize": 9,
+}
+
+
+@contextmanager
+def look():
+    """The course's matplotlib settings, for a ``with`` block or, as a decorator, for one plot function."""
+    with matplotlib.rc_context(RULES):
+        yield
+
+
+def figure(columns: int = 1, height: float = 3.6, ratios=None, panel: bool = False) -> list[Axes]:
+    """Fresh axes in one row, on a figure that pyplot never hears of (callbacks may run on another thread).
+
+    A ``panel`` has fixed margins: fitting them to the labels would take most of a frame's time.
+    """
+    made = Figure(figsize=(7.0, height), layout=None if panel else "constrained")
+    if panel:
+        made.subplots_adjust(left=0.08, right=0.985, bottom=0.16, top=0.9, wspace=0.25)
+    return list(made.subplots(1, columns, squeeze=False, width_ratios=ratios)[0])
+
+
+def batch_colour(batch: float, largest: float = 1024):
+    """Light for batch 1, dark for the largest, in steps of equal factors."""
+    return colormaps["viridis_r"](0.15 + 0.85 * math.log2(max(batch, 1)) / math.log2(largest))
+
+
+def batch_axis(axes: Axes, batches, label: str = "batch (examples)") -> None:
+    """A log₂ axis whose ticks are the batch sizes themselves."""
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(list(batches), [f"{batch:,}" for batch in batches])
+    axes.minorticks_off()
+    axes.set_xlabel(label)
+
+
+def point(axes: Axes, x: float, estimate: Estimate, colour=INK, recorded: bool = False, marker: str = "o",
+          sideways: bool = False, label: str | None = None) -> None:
+    """A measured value with its interval; ``sideways`` puts the value on the x axis, at height ``x``."""
+    error = [[max(estimate.value - estimate.low, 0)], [max(estimate.high - estimate.value, 0)]]
+    where = (estimate.value, x) if sideways else (x, estimate.value)
+    axes.errorbar(
+        *where, **{"xerr" if sideways else "yerr": error}, fmt=marker, color=colour, capsize=3, markersize=6.5,
+        markerfacecolor="white" if recorded else colour, markeredgewidth=1.4, label=label, zorder=3,
+    )
+
+
+def band(axes: Axes, guess, sideways: bool = False, **between) -> None:
+    """The learner's guess as a shaded band; nothing while no guess is locked."""
+    if guess:
+        (axes.axvspan if sideways else axes.axhspan)(*guess, label="your guess", **GUESS, **between)
+
+
+def small_print(axes: Axes, results: Results) -> None:
+    """Under the figure: what was held, where it was measured, with how many seeds."""
+    text = f"{results.experiment.small_print}. 95 % intervals; {results.provenance}."
+    axes.figure.supxlabel(_wrapped(text), fontsize=7.5, color="0.35", x=0.01, ha="left")
+
+
+def _wrapped(text: str, width: int = 118) -> str:
+    lines = [""]
+    for word in text.split():
+        if len(lines[-1]) + len(word) > width:
+            lines.append("")
+        lines[-1] += f" {word}" if lines[-1] else word
+    return "\n".join(lines)
+
+
+def png(axes: Axes, dpi: int = 100) -> bytes:
+    """The figure as PNG bytes, the same bytes for the same figure."""
+    buffer = io.BytesIO()
+    axes.figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return buffer.getvalue()

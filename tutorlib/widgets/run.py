@@ -1,0 +1,57 @@
+"""Run an experiment from a cell: a progress bar, a stop that loses nothing, and one line that says what it was."""
+
+import time
+
+import ipywidgets as widgets
+from IPython.display import display
+
+from tutorlib.records import Experiment, Results
+from tutorlib.widgets.show import Shown
+
+
+def run(experiment: Experiment, budget: str | None = None, **changes) -> Results:
+    """Measure ``experiment`` here and now, skipping what is already measured on this device.
+
+    The budget is ``full`` on a GPU and ``quick`` elsewhere unless it is given. ``changes`` replace fields
+    of the experiment, ``seeds=6`` say. The notebook's stop button keeps what is measured; running the cell
+    again goes on from there.
+    """
+    from tutorlib.nn.device import pick  # torch comes in only when something is measured
+    from tutorlib.study import study
+
+    device = pick()
+    experiment = experiment.at(budget or ("quick" if device.type == "cpu" else "full"), **changes)
+    bar = Progress(experiment)
+    display(bar)
+    results = study(experiment, str(device), bar.report)
+    bar.finish(results)
+    print(sentence(results))
+    return results
+
+
+def sentence(results: Results) -> str:
+    """What was run, in one line that is the same on every run."""
+    total = len(results.experiment.runs())
+    if results.stopped:
+        return f"Stopped: {len(results)} of {total} runs are kept ({results.provenance}). Run the cell again to go on."
+    return f"{total} runs, {results.provenance}."
+
+
+class Progress(Shown):
+    """A bar and the time left, from the pace so far."""
+
+    def __init__(self, experiment: Experiment):
+        self.bar = widgets.IntProgress(min=0, max=len(experiment.runs()), layout=widgets.Layout(width="320px"))
+        self.label = widgets.Label("starting …")
+        self.began = time.monotonic()
+        super().__init__(None, f"Run: {experiment.question}", widgets.HBox([self.bar, self.label]))
+
+    def report(self, done: int, total: int) -> None:
+        self.bar.value = done
+        if done:
+            left = (time.monotonic() - self.began) / done * (total - done)
+            self.label.value = f"{done} of {total} runs, about {left:.0f} s left (the stop button keeps them)"
+
+    def finish(self, results: Results) -> None:
+        self.bar.value = len(results)
+        self.label.value = f"{len(results)} of {self.bar.max} runs in {time.monotonic() - self.began:.0f} s"

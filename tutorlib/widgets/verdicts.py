@@ -1,0 +1,43 @@
+"""Verdicts as a table: claim, what was measured, the interval, the word, and what would have changed it."""
+
+import html
+
+from tutorlib.records import Verdict
+from tutorlib.widgets.show import Shown
+
+SIGNS = {"holds": "✓", "holds if": "✓ if", "does not hold": "✗", "inconclusive at this budget": "?"}
+
+
+def number(value: float) -> str:
+    """Few enough digits to be the same on any processor."""
+    if 0 < abs(value) < 0.005:
+        return f"{value:.0e}"
+    return f"{value:.{2 if abs(value) < 10 else 1 if abs(value) < 100 else 0}f}"
+
+
+def interval(verdict: Verdict) -> str:
+    return f"{number(verdict.estimate)} [{number(verdict.low)}, {number(verdict.high)}]"
+
+
+def lines(verdicts: list[Verdict]) -> str:
+    return "\n".join(
+        f"{v.claim:<6} {v.verdict}{f' {v.condition}' if v.condition else ''} — {v.measured}: {interval(v)}"
+        for v in verdicts
+    )
+
+
+def show_verdicts(verdicts: list[Verdict]) -> Shown:
+    """The table, as HTML for the eye and as lines of text for everything else."""
+    rows = "".join(
+        "<tr>" + "".join(f"<td style='text-align:left;vertical-align:top'>{cell}</td>" for cell in (
+            f"<code>{v.claim}</code>",
+            f"“{html.escape(v.says)}”<br><small>{html.escape(v.measured)}</small>",
+            f"{interval(v)}",
+            f"<b>{SIGNS[v.verdict]}</b>&nbsp;{v.verdict}" + (f" {html.escape(v.condition)}" if v.condition else ""),
+            f"<small>held: {html.escape(v.held)}<br>would have changed it: {html.escape(v.would_change)}</small>",
+        )) + "</tr>"
+        for v in verdicts
+    )
+    head = "".join(f"<th style='text-align:left'>{h}</th>" for h in
+                   ("claim", "it says", "measured [95 %]", "verdict", "small print"))
+    return Shown(None, lines(verdicts), html=f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>")
