@@ -5,7 +5,7 @@ import sys
 
 from tutorlib.experiments import measure_the_noise
 from tutorlib.store import PACKAGE, Store
-from tutorlib.widgets.verdicts import number
+from tutorlib.widgets.show import number
 
 LESSONS = {"01": measure_the_noise}
 

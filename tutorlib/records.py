@@ -182,7 +182,7 @@ class Experiment(Line):
         if budget not in ("quick", "full"):
             raise ValueError(f'budget is {budget!r}; allowed: "quick", "full"')
         held = {**self.held, **self.full} if budget == "full" else self.held
-        return dataclasses.replace(self, held=held, **changes)
+        return dataclasses.replace(self, **{"held": held, **changes})
 
 
 def grid(**axes) -> tuple[dict, ...]:

@@ -21,13 +21,13 @@ def plot_variance(results: Results, guess=None) -> Axes:
     (axes,) = style.figure()
     many = np.geomspace(1, 1024, 400)
     noise = Noise(float(column(results, "trace", batch=1, replacement=True).mean()), 1.0)
-    for replacement, marker, words in ((True, "o", "with"), (False, "s", "without")):
+    for replacement, marker, size, words in ((False, "s", 8, "without"), (True, "o", 5, "with")):
         law = noise.variance(many, None if replacement else 1024)
         axes.plot(many, np.sqrt(law), **style.THEORY, label="theory" if replacement else None)
         for batch in BATCHES if replacement else BATCHES[:-1]:  # without replacement nothing is left at B = N
             sd = np.sqrt(column(results, "variance", batch=batch, replacement=replacement))
             style.point(axes, batch, geometric_interval(sd), style.batch_colour(batch), results.recorded, marker,
-                        label=f"{words} replacement" if batch == 1 else None)
+                        size=size, label=f"{words} replacement" if batch == 1 else None)
     if guess:
         axes.fill_between([118, 139], *(np.sqrt(noise.trace) / factor for factor in guess), label="your guess",
                           **style.GUESS)
@@ -112,10 +112,11 @@ def plot_noise_scale(results: Results, guess=None) -> Axes:
 @style.look()
 def plot_batches(record, batches=(1, 8, 64, 512)) -> Axes:
     """The picture of the lesson: the same gradient seen by four batch sizes."""
-    row = style.figure(columns=len(batches), height=2.3, panel=True)
+    row = style.figure(columns=len(batches), height=2.2, panel=True)
     for axes, batch in zip(row, batches, strict=True):
         draw_cloud(axes, np.stack([record["along"], record["across"]], axis=1), batch, draw=1)
         axes.set(xticks=(), yticks=(), xlabel="", ylabel="", title=f"batch {batch}")
+    row[0].set(xlabel="along the full gradient", ylabel="across it")
     return row[0]
 
 
@@ -144,8 +145,9 @@ def draw_cloud(axes: Axes, cloud: np.ndarray, batch: int, draw: int, arrows: int
     axes.quiver(*np.zeros_like(tips).T, *tips.T, **plain, width=0.0035, color=style.batch_colour(batch))
     axes.quiver(0, 0, *mean, **plain, width=0.012, color=style.INK, zorder=4)
     axes.add_patch(Ellipse(mean, *(4 * sd / np.sqrt(batch)), fill=False, **style.THEORY))
-    reach = 1.3 * float(np.linalg.norm(sd))
-    axes.set(xlim=(-reach + mean[0], reach + mean[0]), ylim=(-reach, reach), xticks=(-1, 0, 1), yticks=(-1, 0, 1),
+    high = 1.5 * float(np.linalg.norm(sd))
+    wide = high * axes.bbox.width / axes.bbox.height  # the same scale on both axes: an angle is an angle
+    axes.set(xlim=(mean[0] - wide, mean[0] + wide), ylim=(-high, high), xticks=(-1, 0, 1), yticks=(-1, 0, 1),
              xlabel="along the full gradient", ylabel="across it", title=f"batch {batch:,}")
     return tips
 

@@ -41,7 +41,7 @@ def figure(columns: int = 1, height: float = 3.6, ratios=None, panel: bool = Fal
     """
     made = Figure(figsize=(7.0, height), layout=None if panel else "constrained")
     if panel:
-        made.subplots_adjust(left=0.08, right=0.985, bottom=0.16, top=0.9, wspace=0.25)
+        made.subplots_adjust(left=0.1, right=0.985, bottom=0.16, top=0.9, wspace=0.25)
     return list(made.subplots(1, columns, squeeze=False, width_ratios=ratios)[0])
 
 
@@ -59,12 +59,12 @@ def batch_axis(axes: Axes, batches, label: str = "batch (examples)") -> None:
 
 
 def point(axes: Axes, x: float, estimate: Estimate, colour=INK, recorded: bool = False, marker: str = "o",
-          sideways: bool = False, label: str | None = None) -> None:
+          sideways: bool = False, label: str | None = None, size: float = 6.5) -> None:
     """A measured value with its interval; ``sideways`` puts the value on the x axis, at height ``x``."""
     error = [[max(estimate.value - estimate.low, 0)], [max(estimate.high - estimate.value, 0)]]
     where = (estimate.value, x) if sideways else (x, estimate.value)
     axes.errorbar(
-        *where, **{"xerr" if sideways else "yerr": error}, fmt=marker, color=colour, capsize=3, markersize=6.5,
+        *where, **{"xerr" if sideways else "yerr": error}, fmt=marker, color=colour, capsize=3, markersize=size,
         markerfacecolor="white" if recorded else colour, markeredgewidth=1.4, label=label, zorder=3,
     )
 

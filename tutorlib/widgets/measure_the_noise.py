@@ -13,7 +13,7 @@ class ArrowsPanel(Panel):
     """Minibatch gradients of a real model, seen in one plane of its 9,610-dimensional gradient space."""
 
     def __init__(self):
-        (record,) = store.recorded(ARROWS)
+        record = store.recorded(ARROWS).records[-1]
         self.cloud = np.stack([record["along"], record["across"]], axis=1)
         super().__init__(
             "minibatch gradients as arrows; the larger the batch, the closer they lie to the full gradient",

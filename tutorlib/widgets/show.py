@@ -26,6 +26,15 @@ class Shown:
         return bundle
 
 
-def show(axes: Axes, text: str = "") -> Shown:
-    """A figure as the last line of a cell; ``text`` is its description in words."""
-    return Shown(png(axes), text or f"Figure: {axes.get_ylabel()} against {axes.get_xlabel()}".replace("\n", " "))
+def show(axes: Axes) -> Shown:
+    """A figure as the last line of a cell; its text says what is drawn and lists every measured point."""
+    drawn = f"Figure: {axes.get_ylabel() or 'rows'} against {axes.get_xlabel()}".replace("\n", " ")
+    points = [f"({number(x)}, {number(y)})" for line, *_ in axes.containers for x, y in line.get_xydata()]
+    return Shown(png(axes), f"{drawn}. Points: {' '.join(points)}" if points else drawn)
+
+
+def number(value: float) -> str:
+    """Few enough digits to be the same on any processor."""
+    if 0 < abs(value) < 0.005:
+        return f"{value:.0e}"
+    return f"{value:.{2 if abs(value) < 10 else 1 if abs(value) < 100 else 0}f}"

@@ -3,16 +3,9 @@
 import html
 
 from tutorlib.records import Verdict
-from tutorlib.widgets.show import Shown
+from tutorlib.widgets.show import Shown, number
 
 SIGNS = {"holds": "✓", "holds if": "✓ if", "does not hold": "✗", "inconclusive at this budget": "?"}
-
-
-def number(value: float) -> str:
-    """Few enough digits to be the same on any processor."""
-    if 0 < abs(value) < 0.005:
-        return f"{value:.0e}"
-    return f"{value:.{2 if abs(value) < 10 else 1 if abs(value) < 100 else 0}f}"
 
 
 def interval(verdict: Verdict) -> str:

@@ -1,0 +1,145 @@
+"""The lesson in a real browser: JupyterLab opens it, runs it, a control moves it, and nothing leaves the machine."""
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra: pip install tutorlib[browser]")
+CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+ROOT = Path(__file__).resolve().parent.parent.parent
+LESSON = "01_measure_the_noise.ipynb"
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]
+# Read in the page, without awaiting: True once the kernel of the open notebook is connected and idle.
+KERNEL_READY = """() => {
+  const panel = window.jupyterapp?.shell?.currentWidget;
+  const session = panel?.sessionContext?.session;
+  return !!session?.kernel && session.kernel.connectionStatus === 'connected' && session.kernel.status === 'idle';
+}"""
+CELLS_LEFT = """() => window.jupyterapp.shell.currentWidget.content.model.sharedModel.cells
+  .filter(cell => cell.cell_type === 'code' && !cell.execution_count).length"""
+
+pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine (Debian: apt-get install chromium)")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """The address of a JupyterLab with folders and a cache of its own, on a copy of the lesson."""
+    (tmp_path / "lessons").mkdir()
+    shutil.copy(ROOT / "lessons" / LESSON, tmp_path / "lessons")
+    port, token = free_port(), secrets.token_hex(16)
+    folders = {f"JUPYTER_{name}_DIR": str(tmp_path / name.lower()) for name in ("CONFIG", "RUNTIME", "DATA")}
+    env = {**os.environ, **folders, "TUTORLIB_CACHE": str(tmp_path / "cache"), "TUTORLIB_DEVICE": "cpu",
+           "JUPYTERLAB_SETTINGS_DIR": str(tmp_path / "settings"), "JUPYTERLAB_WORKSPACES_DIR": str(tmp_path / "spaces")}
+    settings = tmp_path / "settings" / "@jupyterlab" / "apputils-extension"
+    settings.mkdir(parents=True)
+    quiet = {"fetchNews": "false", "checkForUpdates": False}
+    (settings / "notification.jupyterlab-settings").write_text(json.dumps(quiet))
+    with open(tmp_path / "lab.log", "w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}", "--port-retries=0",
+             f"--IdentityProvider.token={token}", f"--notebook-dir={tmp_path}", "--LabApp.expose_app_in_browser=True",
+             "--LabApp.extension_manager=readonly"],
+            cwd=tmp_path, env=env, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        wait_for(f"http://127.0.0.1:{port}/api?token={token}", server, tmp_path / "lab.log")
+        yield f"http://127.0.0.1:{port}/lab/tree/lessons/{LESSON}?token={token}"
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+def wait_for(address: str, server, log: Path, seconds: float = 90) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and server.poll() is None:
+        try:
+            urllib.request.urlopen(address, timeout=2)
+            return
+        except OSError:
+            time.sleep(0.3)
+    pytest.fail(f"JupyterLab did not start:\n{log.read_text()[-2000:]}")
+
+
+def test_the_lesson_runs_in_jupyterlab_and_its_controls_move_it(lab):
+    errors, outside = [], []
+
+    def check_local(route):
+        if "127.0.0.1" not in route.request.url and not route.request.url.startswith(("data:", "blob:")):
+            outside.append(route.request.url)
+            return route.abort()
+        return route.continue_()
+
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1200, "height": 1000})
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.route("**/*", check_local)
+        page.goto(lab)
+        page.wait_for_function(KERNEL_READY, timeout=90_000)
+        page.evaluate("() => { window.jupyterapp.commands.execute('editmenu:clear-all'); }")
+        page.wait_for_function(f"() => ({CELLS_LEFT})() > 20", timeout=10_000)
+        page.evaluate("() => { window.jupyterapp.commands.execute('runmenu:run-all'); }")
+        page.wait_for_function(f"() => ({CELLS_LEFT})() === 0", timeout=240_000)
+        page.wait_for_function(KERNEL_READY, timeout=60_000)
+
+        lock_a_prediction(page)
+        move_a_panel(page)
+        find(page, "td", "does not hold")
+        screenshot(page, "verdict")
+        broken = page.evaluate("() => [...document.querySelectorAll('.jp-OutputArea-output')]"
+                               ".filter(o => /Traceback|Error displaying widget/.test(o.innerText)).length")
+        browser.close()
+    assert errors == [] and outside == [] and broken == 0
+
+
+def find(page, selector: str, text: str = ""):
+    """The first element of this kind, brought into view: Lab draws a cell only when it is near the window."""
+    for _ in range(60):
+        element = page.locator(selector, has_text=text).first
+        if element.count():
+            element.scroll_into_view_if_needed()
+            return element
+        page.locator(".jp-WindowedPanel-outer").first.evaluate("panel => { panel.scrollTop += 500; }")
+        page.wait_for_timeout(150)
+    pytest.fail(f"no {selector} with {text!r} on the page")
+
+
+def lock_a_prediction(page) -> None:
+    find(page, "button", "Lock my prediction").click()
+    find(page, ".widget-html-content", "Locked: between")
+
+
+def move_a_panel(page) -> None:
+    image = find(page, "img.widget-image")
+    before = image.get_attribute("src")
+    box = page.locator(".widget-vbox", has=page.locator("img.widget-image")).first
+    handle = box.locator(".noUi-handle").first
+    handle.scroll_into_view_if_needed()
+    handle.focus()
+    for _ in range(4):
+        handle.press("ArrowRight")
+    page.wait_for_function("([image, before]) => image.src !== before", arg=[image.element_handle(), before], timeout=15_000)
+    find(page, ".widget-html-content", "Batch 16")
+    page.wait_for_timeout(500)
+    screenshot(page, "arrows")
+
+
+def screenshot(page, name: str) -> None:
+    """Kept only where someone asks to look: SCREENSHOTS=folder."""
+    if folder := os.environ.get("SCREENSHOTS"):
+        page.screenshot(path=Path(folder) / f"{name}.png")

@@ -1,0 +1,138 @@
+"""Every control of every panel, driven to both ends and the middle; a swallowed callback error fails the test."""
+
+import logging
+import time
+
+import pytest
+
+from tutorlib.experiments import measure_the_noise
+from tutorlib.records import Experiment
+from tutorlib.store import Store
+from tutorlib.study import study
+from tutorlib.widgets import run as run_module
+from tutorlib.widgets.measure_the_noise import PANELS, ArrowsPanel, WalkPanel
+from tutorlib.widgets.panel import Panel, slider
+from tutorlib.widgets.predict import Prediction
+from tutorlib.widgets.run import Progress, run, sentence
+from tutorlib.widgets.show import WIDGET_VIEW
+from tutorlib.widgets.verdicts import lines, show_verdicts
+
+
+@pytest.fixture(autouse=True)
+def no_swallowed_errors(caplog):
+    """ipywidgets logs what a click handler raises and goes on; here that is a failure."""
+    with caplog.at_level(logging.WARNING):
+        yield
+    assert not [record.getMessage() for record in caplog.records if "Exception in" in record.getMessage()]
+
+
+@pytest.mark.parametrize("panel_type", PANELS)
+def test_every_control_moves_the_figure_and_the_sentence_at_both_ends_and_the_middle(panel_type):
+    panel = panel_type()
+    assert len(panel.controls) <= 5
+    for control in panel.controls.values():
+        options, before = [value for _, value in control.options], control.value
+        seen = set()
+        for value in (options[0], options[len(options) // 2], options[-1]):
+            control.value = value
+            seen.add((panel.picture, panel.sentence.value))
+            assert panel.picture.startswith(b"\x89PNG") and panel.sentence.value
+        assert len(seen) == 3, f"{control.description} changes nothing"
+        control.value = before
+
+
+def test_a_callback_that_raises_is_not_swallowed():
+    class Broken(ArrowsPanel):
+        def say(self, batch, draw):
+            if batch > 1:
+                raise RuntimeError("broken")
+            return "fine"
+
+    with pytest.raises(RuntimeError, match="broken"):
+        Broken().controls["batch"].value = 2
+
+
+def test_the_arrows_shrink_as_one_over_root_batch():
+    panel = ArrowsPanel()
+    scatters = {}
+    for batch in (1, 1024):
+        panel.controls["batch"].value = batch
+        scatters[batch] = float(panel.sentence.value.split("sd ")[1].split()[0])
+    assert scatters[1] / scatters[1024] == pytest.approx(32, rel=0.25)
+
+
+def test_the_walk_panel_says_when_the_scaled_rate_is_too_high():
+    panel = WalkPanel()
+    panel.controls["rate"].value = 0.5
+    assert "too high" in panel.sentence.value
+    panel.controls["rate"].value = 0.001
+    assert "stable" in panel.sentence.value
+
+
+def test_a_panel_shows_a_picture_without_a_kernel_and_the_widget_with_one():
+    bundle = ArrowsPanel()._repr_mimebundle_()
+    assert {"image/png", "text/plain", WIDGET_VIEW} <= set(bundle)
+    assert bundle["text/plain"].startswith("Panel: ")
+
+
+def test_a_panel_without_a_drawing_says_what_is_missing():
+    with pytest.raises(TypeError, match="must say how to draw"):
+        Panel("empty", only=slider("x", [1, 2], 1))
+
+
+def test_a_prediction_locks_and_cannot_be_moved_afterwards():
+    prediction = Prediction("How many?", (1, 2, 4, 8))
+    assert prediction.guess is None
+    prediction.range.value = (2, 8)
+    prediction.reason.value = "<b>root</b>"
+    prediction.button.click()
+    assert prediction.guess == (2, 8) and prediction.range.disabled and prediction.button.disabled
+    assert "&lt;b&gt;" in prediction.answer.value, "what a learner types is text, not HTML"
+
+
+def test_a_prediction_refuses_options_out_of_order():
+    with pytest.raises(ValueError, match="rising order"):
+        Prediction("How many?", (2, 1))
+
+
+def tiny(**changes) -> Experiment:
+    experiment = measure_the_noise.WALK
+    return experiment.at(seeds=2, held={**experiment.held, "examples": 128, "destination_steps": 1}, **changes)
+
+
+def test_run_shows_progress_and_says_what_it_ran(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("TUTORLIB_CACHE", str(tmp_path))
+    shown = []
+    monkeypatch.setattr(run_module, "display", shown.append)
+    results = run(tiny())
+    assert shown[0].bar.value == shown[0].bar.max == len(results) == 6
+    assert capsys.readouterr().out == "6 runs, live on cpu, 2 seeds.\n"
+
+
+def test_stop_keeps_what_was_measured_and_run_again_goes_on(tmp_path):
+    experiment, store = tiny(), Store(tmp_path / "walk.jsonl")
+
+    def stop_after_two(done, total):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    stopped = study(experiment, "cpu", stop_after_two, store)
+    assert stopped.stopped and len(stopped) == 2 and "2 of 6 runs are kept" in sentence(stopped)
+    whole = study(experiment, "cpu", records=store)
+    assert [r.run for r in whole][:2] == [r.run for r in stopped] and len(whole) == 6 and len(store.load()) == 6
+
+
+def test_progress_says_how_much_is_left(monkeypatch):
+    progress = Progress(tiny())
+    monkeypatch.setattr(time, "monotonic", lambda: progress.began + 10)
+    progress.report(2, 6)
+    assert "2 of 6 runs, about 20 s left" in progress.label.value
+
+
+def test_verdicts_are_shown_with_claim_word_and_interval(tmp_path):
+    results = study(tiny(), "cpu", records=Store(tmp_path / "walk.jsonl"))
+    verdicts = measure_the_noise.walk_verdicts(results)
+    shown = show_verdicts(verdicts)
+    for verdict in verdicts:
+        assert verdict.claim in shown.html and verdict.verdict in shown.html
+        assert f"{verdict.claim:<6} {verdict.verdict}" in lines(verdicts)
