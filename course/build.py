@@ -59,8 +59,13 @@ def execute(notebook: nbformat.NotebookNode) -> None:
     """Run every cell in place, on the CPU and with an empty cache, so that nothing old answers."""
     with tempfile.TemporaryDirectory() as cache:
         env = {**os.environ, "TUTORLIB_CACHE": cache, "TUTORLIB_DEVICE": "cpu"}
-        client = NotebookClient(notebook, timeout=CELL_SECONDS, kernel_name="python3", record_timing=False,
-                                resources={"metadata": {"path": str(LESSONS)}})
+        client = NotebookClient(
+            notebook,
+            timeout=CELL_SECONDS,
+            kernel_name="python3",
+            record_timing=False,
+            resources={"metadata": {"path": str(LESSONS)}},
+        )
         client.execute(env=env)
 
 
@@ -81,8 +86,11 @@ def build(source: Path) -> None:
     try:
         execute(notebook)
     except CellExecutionError as error:
-        failed = next(i for i, cell in enumerate(notebook.cells, 1)
-                      if any(out.output_type == "error" for out in cell.get("outputs", [])))
+        failed = next(
+            i
+            for i, cell in enumerate(notebook.cells, 1)
+            if any(out.output_type == "error" for out in cell.get("outputs", []))
+        )
         first = notebook.cells[failed - 1].source.splitlines()[0]
         sys.exit(f"{source.name}: cell {failed} ({first!r}) raised {error.ename}: {error.evalue}. Nothing was written.")
     clean(notebook)
@@ -101,12 +109,15 @@ def stale() -> list[str]:
             wrong.append(f"lessons/{target.name} is missing: run make lessons")
             continue
         stored, fresh = nbformat.read(target, as_version=4), read(source)
-        same_text = [(c.id, c.source) for c in stored.cells] == [(c.id, c.source) for c in fresh.cells]
-        if not same_text or stored.metadata.get("built") != fresh.metadata["built"]:
-            wrong.append(f"lessons/{target.name} is older than course/{source.name} or course/build.py: run make lessons")
+        same_text = [[(c.id, c.source) for c in cells] for cells in (stored.cells, fresh.cells)]
+        if same_text[0] != same_text[1] or stored.metadata.get("built") != fresh.metadata["built"]:
+            wrong.append(
+                f"lessons/{target.name} is older than course/{source.name} or course/build.py: run make lessons"
+            )
     known = {notebook_of(source) for source in sources()}
-    wrong += [f"lessons/{path.name} has no source in course/" for path in sorted(LESSONS.glob("*.ipynb"))
-              if path not in known]
+    wrong += [
+        f"lessons/{path.name} has no source in course/" for path in sorted(LESSONS.glob("*.ipynb")) if path not in known
+    ]
     return wrong
 
 
@@ -119,7 +130,9 @@ def main() -> None:
         sys.exit("\n".join(stale()) or None)
     chosen = sources(arguments.prefix)
     if not chosen:
-        sys.exit(f"no lesson in course/ starts with {arguments.prefix!r}; there are: {', '.join(s.stem for s in sources())}")
+        sys.exit(
+            f"no lesson in course/ starts with {arguments.prefix!r}; there are: {', '.join(s.stem for s in sources())}"
+        )
     for source in chosen:
         build(source)
 

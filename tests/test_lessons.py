@@ -59,7 +59,7 @@ def test_a_failing_cell_stops_the_build_with_lesson_cell_and_message(tmp_path, m
 def test_two_builds_of_a_small_lesson_are_the_same_bytes(tmp_path, monkeypatch):
     source = tmp_path / "97_small.md"
     source.write_text(
-        "---\nkernelspec:\n  name: python3\n---\n\n# Small\n\n+++ {\"lang\": \"zh\"}\n\n小\n\n+++\n\n```{code-cell}\n"
+        '---\nkernelspec:\n  name: python3\n---\n\n# Small\n\n+++ {"lang": "zh"}\n\n小\n\n+++\n\n```{code-cell}\n'
         "from tutorlib.widgets.measure_the_noise import ArrowsPanel\nArrowsPanel()\n```\n"
     )
     monkeypatch.setattr(build, "LESSONS", tmp_path)
@@ -68,13 +68,17 @@ def test_two_builds_of_a_small_lesson_are_the_same_bytes(tmp_path, monkeypatch):
         build.build(source)
         written.append((tmp_path / "97_small.ipynb").read_bytes())
     assert written[0] == written[1]
-    assert b"image/png" in written[0] and build.WIDGET_VIEW.encode() not in written[0] and "小".encode() not in written[0]
+    assert (
+        b"image/png" in written[0] and build.WIDGET_VIEW.encode() not in written[0] and "小".encode() not in written[0]
+    )
 
 
 def test_cells_were_executed_in_order_without_errors(notebook):
     cells = code_cells(notebook)
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
-    assert not [out for cell in cells for out in cell.outputs if out.output_type == "error" or out.get("name") == "stderr"]
+    assert not [
+        out for cell in cells for out in cell.outputs if out.output_type == "error" or out.get("name") == "stderr"
+    ]
 
 
 def test_every_see_cell_has_its_figure_and_every_verdict_cell_its_table(notebook):
@@ -88,7 +92,8 @@ def test_every_see_cell_has_its_figure_and_every_verdict_cell_its_table(notebook
 
 def test_ignored_outputs_are_on_the_allow_list(notebook):
     ignored = {
-        (notebook.stem, cell.id) for cell in code_cells(notebook)
+        (notebook.stem, cell.id)
+        for cell in code_cells(notebook)
         if any(tag.startswith("nbval") for tag in cell.metadata.get("tags", [])) or "NBVAL" in cell.source
     }
     assert ignored <= IGNORED_OUTPUTS
@@ -105,10 +110,15 @@ def test_cells_are_short_and_every_beat_has_its_moves(notebook):
 
 def test_every_claim_a_lesson_names_has_a_verdict_and_the_other_way_round(notebook):
     cells = nbformat.read(notebook, as_version=4).cells
-    named = {claim for cell in cells if cell.cell_type == "markdown" for claim in re.findall(r"`(D\d-\d\d)`", cell.source)}
+    named = {
+        claim for cell in cells if cell.cell_type == "markdown" for claim in re.findall(r"`(D\d-\d\d)`", cell.source)
+    }
     judged = {
-        claim for cell in cells if "verdict" in cell.metadata.get("tags", [])
-        for out in cell.outputs for claim in re.findall(r"^(D\d-\d\d)", out.get("data", {}).get("text/plain", ""), re.M)
+        claim
+        for cell in cells
+        if "verdict" in cell.metadata.get("tags", [])
+        for out in cell.outputs
+        for claim in re.findall(r"^(D\d-\d\d)", out.get("data", {}).get("text/plain", ""), re.M)
     }
     assert named == judged
 
@@ -117,8 +127,11 @@ def exercises(path):
     """(stub cell, solution) pairs: the solution is the python fence of the next folded solution."""
     cells = nbformat.read(path, as_version=4).cells
     stubs = [cell.source for cell in cells if "exercise" in cell.metadata.get("tags", [])]
-    solutions = [re.search(r"```python\n(.*?)```", cell.source, re.S).group(1)
-                 for cell in cells if "solution" in cell.metadata.get("tags", [])]
+    solutions = [
+        re.search(r"```python\n(.*?)```", cell.source, re.S).group(1)
+        for cell in cells
+        if "solution" in cell.metadata.get("tags", [])
+    ]
     return list(zip(stubs, solutions, strict=True))
 
 
@@ -139,9 +152,20 @@ def test_every_exercise_stub_fails_its_check_and_every_solution_passes(notebook)
 
 def test_a_handout_without_solutions_is_one_nbconvert_call(notebook, tmp_path):
     subprocess.run(
-        [sys.executable, "-m", "nbconvert", "--to", "notebook", str(notebook), "--output-dir", str(tmp_path),
-         "--TagRemovePreprocessor.enabled=True", "--TagRemovePreprocessor.remove_cell_tags=['solution', 'hint']"],
-        check=True, capture_output=True,
+        [
+            sys.executable,
+            "-m",
+            "nbconvert",
+            "--to",
+            "notebook",
+            str(notebook),
+            "--output-dir",
+            str(tmp_path),
+            "--TagRemovePreprocessor.enabled=True",
+            "--TagRemovePreprocessor.remove_cell_tags=['solution', 'hint']",
+        ],
+        check=True,
+        capture_output=True,
     )
     text = (tmp_path / notebook.name).read_text()
     assert "Solution" in notebook.read_text() and "Solution" not in text and "Hint" not in text

@@ -6,8 +6,10 @@ import pytest
 from tutorlib import store
 from tutorlib.experiments.measure_the_noise import ARROWS, BATCHES, FOUR_PLANS, VARIANCE
 from tutorlib.plots import style
-from tutorlib.plots.measure_the_noise import minibatch_means, plot_arrows, plot_batches, plot_plans, plot_variance, plot_walks
-from tutorlib.records import Machine, Results, RunRecord
+from tutorlib.plots.measure_the_noise import plot_plans, plot_variance
+from tutorlib.plots.noise_panels import minibatch_means, plot_arrows, plot_batches, plot_walks
+from tutorlib.records import Machine, RunRecord
+from tutorlib.results import Results
 from tutorlib.theory.statistics import Estimate
 from tutorlib.widgets.show import show
 
@@ -42,7 +44,10 @@ def test_the_guess_is_a_band_and_absent_until_locked(variance):
 
 def test_recorded_is_hollow_and_live_is_filled_and_the_small_print_says_which(variance):
     recorded = Results(variance.experiment, variance.records, recorded=True)
-    for results, face, words in ((variance, False, "live on cuda, 3 seeds"), (recorded, True, "recorded on Some GPU, 3 seeds")):
+    for results, face, words in (
+        (variance, False, "live on cuda, 3 seeds"),
+        (recorded, True, "recorded on Some GPU, 3 seeds"),
+    ):
         axes = plot_variance(results)
         faces = {line.get_markerfacecolor() == "white" for line, *_ in axes.containers}
         assert faces == {face}
@@ -55,7 +60,9 @@ def test_the_words_of_a_figure_list_its_points(variance):
 
 
 def test_plans_are_drawn_in_units_of_the_first(variance):
-    results = made_up(FOUR_PLANS, lambda run: {"variance": 8.0 / (run.settings["micro_batch"] * run.settings["accumulation"])})
+    results = made_up(
+        FOUR_PLANS, lambda run: {"variance": 8.0 / (run.settings["micro_batch"] * run.settings["accumulation"])}
+    )
     assert points(plot_plans(results))[:, 0] == pytest.approx([1, 1, 0.5, 0.5])
 
 
@@ -82,4 +89,6 @@ def test_panels_average_the_gradients_they_show():
 
 def test_the_pictures_of_the_lesson_draw():
     record = store.recorded(ARROWS).records[-1]
-    assert style.png(plot_batches(record)) != style.png(plot_arrows(np.stack([record["along"], record["across"]], 1), 4, 1))
+    assert style.png(plot_batches(record)) != style.png(
+        plot_arrows(np.stack([record["along"], record["across"]], 1), 4, 1)
+    )

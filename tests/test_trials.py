@@ -3,7 +3,7 @@
 import pytest
 
 from tutorlib import __main__ as command_line
-from tutorlib.experiments import measure_the_noise as lesson
+from tutorlib.verdicts import measure_the_noise as lesson
 from tutorlib.records import Run
 from tutorlib.study import find_trial
 from tutorlib.trials import measure_the_noise as trials

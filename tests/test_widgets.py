@@ -9,6 +9,7 @@ from tutorlib.experiments import measure_the_noise
 from tutorlib.records import Experiment
 from tutorlib.store import Store
 from tutorlib.study import study
+from tutorlib.verdicts.measure_the_noise import walk_verdicts
 from tutorlib.widgets import run as run_module
 from tutorlib.widgets.measure_the_noise import PANELS, ArrowsPanel, WalkPanel
 from tutorlib.widgets.panel import Panel, slider
@@ -131,7 +132,7 @@ def test_progress_says_how_much_is_left(monkeypatch):
 
 def test_verdicts_are_shown_with_claim_word_and_interval(tmp_path):
     results = study(tiny(), "cpu", records=Store(tmp_path / "walk.jsonl"))
-    verdicts = measure_the_noise.walk_verdicts(results)
+    verdicts = walk_verdicts(results)
     shown = show_verdicts(verdicts)
     for verdict in verdicts:
         assert verdict.claim in shown.html and verdict.verdict in shown.html

@@ -5,8 +5,8 @@ The folders are floors: a module imports from its own floor or from below, never
 ====== ================================ ==================================================
 floor  room                             holds
 ====== ================================ ==================================================
-0      records, theory                  the one schema; closed forms and statistics
-1      experiments, store, nn           experiments as data; records on disk; torch models
+0      records, results, theory         the one schema; closed forms and statistics
+1      experiments, verdicts, store, nn experiments as data; what records say; disk; torch
 2      measure                          instruments: one measured quantity a file
 3      trials, study                    from settings to an instrument; run to the end
 4      plots                            records to axes

@@ -3,8 +3,8 @@
 import argparse
 import sys
 
-from tutorlib.experiments import measure_the_noise
 from tutorlib.store import PACKAGE, Store
+from tutorlib.verdicts import measure_the_noise
 from tutorlib.widgets.show import number
 
 LESSONS = {"01": measure_the_noise}
@@ -32,23 +32,28 @@ def verdicts_under_other_seeds(lesson, count: int) -> None:
 
     rounds = []
     for base_seed in range(count + 1):
-        rounds.append([
-            verdict
-            for experiment, judge in lesson.VERDICTS
-            for verdict in judge(study(experiment.at(base_seed=base_seed), report=progress(experiment, base_seed)))
-        ])
+        rounds.append(
+            [
+                verdict
+                for experiment, judge in lesson.VERDICTS
+                for verdict in judge(study(experiment.at(base_seed=base_seed), report=progress(experiment, base_seed)))
+            ]
+        )
     print(file=sys.stderr)
     print(f"{'claim':<7} {'stored verdict':<28} {'same':>7}  {'estimate: stored, least … most':<32} measured")
     for stored, *others in zip(*rounds, strict=True):
         same = sum(other.verdict == stored.verdict for other in others)
         values = [other.estimate for other in others]
-        print(f"{stored.claim:<7} {stored.verdict:<28} {same:>3}/{count:<3}  "
-              f"{number(stored.estimate)}, {f'{number(min(values))} … {number(max(values))}':<24} {stored.measured}")
+        print(
+            f"{stored.claim:<7} {stored.verdict:<28} {same:>3}/{count:<3}  "
+            f"{number(stored.estimate)}, {f'{number(min(values))} … {number(max(values))}':<24} {stored.measured}"
+        )
 
 
 def progress(experiment, base_seed: int):
     def report(done: int, total: int) -> None:
         print(f"\rbase seed {base_seed}: {experiment.name} {done}/{total}      ", end="", file=sys.stderr, flush=True)
+
     return report
 
 

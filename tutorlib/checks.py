@@ -43,22 +43,33 @@ def check_two_batch(function: Callable) -> Check:
         ("exact without signal (|G|² = 0)", 5.0, 0.0, 8, 128),
     ):
         answer = attempt(function, grad_sq + trace / small, grad_sq + trace / big, small, big)
-        check.add(name, _close(answer, (trace, grad_sq)), f"you returned {_shown(answer)}, expected ({trace}, {grad_sq})")
+        check.add(
+            name, _close(answer, (trace, grad_sq)), f"you returned {_shown(answer)}, expected ({trace}, {grad_sq})"
+        )
     draws = np.array([13.0, 9.0]), np.array([2.0, 1.0])
     answer = attempt(function, *draws, 1, 8)
-    check.add("works on many draws at once", _close(answer, ([88 / 7, 64 / 7], [3 / 7, -1 / 7])),
-              f"you returned {_shown(answer)} for two draws; keep to +, −, × and ÷, and keep negative |G|²")
+    check.add(
+        "works on many draws at once",
+        _close(answer, ([88 / 7, 64 / 7], [3 / 7, -1 / 7])),
+        f"you returned {_shown(answer)} for two draws; keep to +, −, × and ÷, and keep negative |G|²",
+    )
     return check
 
 
 def check_breaks(equal_sizes: Callable, one_draw: Callable) -> Check:
     """Both functions call the library so that it refuses; the check shows the sentence it refuses with."""
     check = Check("break the estimator")
-    for name, function, word in (("equal batch sizes", equal_sizes, "small < big"), ("a single draw", one_draw, "spread")):
+    for name, function, word in (
+        ("equal batch sizes", equal_sizes, "small < big"),
+        ("a single draw", one_draw, "spread"),
+    ):
         answer = attempt(function)
         refused = isinstance(answer, ValueError) and word in str(answer)
-        check.add(f"{name}: “{answer}”" if refused else name, refused,
-                  f"no refusal yet, you got {_shown(answer)}; return the library's own call")
+        check.add(
+            f"{name}: “{answer}”" if refused else name,
+            refused,
+            f"no refusal yet, you got {_shown(answer)}; return the library's own call",
+        )
     return check
 
 

@@ -8,76 +8,13 @@ that diverged is an *outcome*, never a number.
 import dataclasses
 import hashlib
 import itertools
-import json
-import math
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
-import numpy as np
+from tutorlib.jsonlines import Line, frozen
 
 OUTCOMES = ("ok", "diverged", "out_of_memory")
 VERDICTS = ("holds", "holds if", "does not hold", "inconclusive at this budget")
-CELL_TYPES = (str, int, float, bool)
-
-
-def frozen(mapping: Mapping, where: str, vectors: bool = False) -> Mapping:
-    """A read-only copy with sorted keys, refused if a value could not be written as plain JSON."""
-    for key, value in mapping.items():
-        items = value if vectors and isinstance(value, tuple | list) else (value,)
-        for item in items:
-            if not isinstance(item, CELL_TYPES):
-                raise ValueError(f"{where}[{key!r}] is a {type(item).__name__}; allowed: text, numbers, true/false")
-            if isinstance(item, float) and not math.isfinite(item):
-                raise ValueError(
-                    f"{where}[{key!r}] is {item}; a record holds finite numbers only: "
-                    'store the outcome "diverged" and leave the number out'
-                )
-    return MappingProxyType({k: tuple(v) if isinstance(v, list) else v for k, v in sorted(mapping.items())})
-
-
-class Line:
-    """One JSON line ↔ one frozen dataclass."""
-
-    def to_json(self) -> str:
-        return json.dumps(_plain(self), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-
-    @classmethod
-    def from_json(cls, line: str):
-        """Raises ``ValueError`` on broken JSON, NaN, an unknown field or a missing one."""
-        return _build(cls, json.loads(line, parse_constant=_refuse_constant))
-
-
-def _plain(value):
-    if dataclasses.is_dataclass(value):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
-
-
-def _build(cls, raw):
-    if not isinstance(raw, dict):
-        raise ValueError(f"a {cls.__name__} is written as a JSON object, got {type(raw).__name__}")
-    known = {f.name: f for f in dataclasses.fields(cls)}
-    required = {
-        name for name, f in known.items()
-        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    }
-    if wrong := set(raw) - set(known):
-        raise ValueError(f"{cls.__name__} has no field {sorted(wrong)}; its fields are {sorted(known)}")
-    if missing := required - set(raw):
-        raise ValueError(f"{cls.__name__} needs the field {sorted(missing)}")
-    nested = {"run": Run, "machine": Machine}
-    return cls(**{
-        name: _build(nested[name], item) if name in nested else tuple(item) if isinstance(item, list) else item
-        for name, item in raw.items()
-    })
-
-
-def _refuse_constant(name: str):
-    raise ValueError(f"{name} in a record: only finite numbers are allowed")
 
 
 @dataclass(frozen=True)
@@ -219,55 +156,3 @@ class Verdict(Line):
         if (self.verdict == "holds if") != bool(self.condition):
             raise ValueError(f'{self.claim}: "holds if" needs a condition, and only "holds if" has one')
         frozen({"estimate": self.estimate, "low": self.low, "high": self.high}, "verdict")
-
-
-@dataclass(frozen=True)
-class Results:
-    """What an experiment has measured so far: ``stopped`` early or whole, ``recorded`` elsewhere or live here."""
-
-    experiment: Experiment
-    records: tuple[RunRecord, ...]
-    stopped: bool = False
-    recorded: bool = False
-
-    def __iter__(self):
-        return iter(self.records)
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-    @property
-    def seeds(self) -> int:
-        """How many seeds have every point."""
-        counts = Counter(r.run.seed for r in self.records)
-        return sum(count == len(self.experiment.points) for count in counts.values())
-
-    @property
-    def provenance(self) -> str:
-        """Live or recorded, on what, how many seeds, and how many runs have no number."""
-        where = "nothing measured yet"
-        if self.records:
-            machine = self.records[0].machine
-            where = f"recorded on {machine.name}" if self.recorded else f"live on {machine.device}"
-        lost = Counter(r.outcome.replace("_", " ") for r in self.records if r.outcome != "ok")
-        return ", ".join([where, f"{self.seeds} seeds", *(f"{count} runs {word}" for word, count in lost.items())])
-
-
-def column(records, name: str, **settings) -> np.ndarray:
-    """One number a seed, ordered by seed, from the records at these settings.
-
-    Only seeds whose every run ended well are used, so that two columns pair up row by row.
-    """
-    records = list(records)
-    points = {json.dumps(dict(r.run.settings)) for r in records}
-    well = Counter(r.run.seed for r in records if r.outcome == "ok")
-    chosen = [
-        r for r in records
-        if well[r.run.seed] == len(points) and all(r.run.settings.get(k) == v for k, v in settings.items())
-    ]
-    if not chosen:
-        raise ValueError(
-            f"no complete seed among {len(records)} records at {settings}; run the experiment again: "
-            "it goes on where it stopped"
-        )
-    return np.array([r[name] for r in sorted(chosen, key=lambda r: r.run.seed)])

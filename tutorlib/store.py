@@ -11,10 +11,11 @@ import os
 import warnings
 from pathlib import Path
 
-from tutorlib.records import Experiment, Results, RunRecord
+from tutorlib.records import Experiment, RunRecord
+from tutorlib.results import Results
 
 PACKAGE = Path(__file__).parent
-MEASURING = ("records.py", "theory", "experiments", "nn", "measure", "trials")
+MEASURING = ("theory", "nn", "measure", "trials")
 
 
 def cache_folder() -> Path:

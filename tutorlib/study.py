@@ -8,12 +8,17 @@ import torch
 
 from tutorlib import store
 from tutorlib.nn import device as devices
-from tutorlib.records import Experiment, Results, Run, RunRecord
+from tutorlib.records import Experiment, Run, RunRecord
+from tutorlib.results import Results
 from tutorlib.trials import Diverged
 
 
-def study(experiment: Experiment, device: str | None = None, report: Callable | None = None,
-          records: store.Store | None = None) -> Results:
+def study(
+    experiment: Experiment,
+    device: str | None = None,
+    report: Callable | None = None,
+    records: store.Store | None = None,
+) -> Results:
     """Every run of ``experiment`` on ``device``, in order; runs already in the store are not repeated.
 
     ``report(done, total)`` is called before each run. An interrupt (the stop button) ends the study with

@@ -14,11 +14,21 @@ from pathlib import Path
 import pytest
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra: pip install tutorlib[browser]")
-CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
 ROOT = Path(__file__).resolve().parent.parent.parent
 LESSON = "01_measure_the_noise.ipynb"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+]
 # Read in the page, without awaiting: True once the kernel of the open notebook is connected and idle.
 KERNEL_READY = """() => {
   const panel = window.jupyterapp?.shell?.currentWidget;
@@ -44,18 +54,38 @@ def lab(tmp_path):
     shutil.copy(ROOT / "lessons" / LESSON, tmp_path / "lessons")
     port, token = free_port(), secrets.token_hex(16)
     folders = {f"JUPYTER_{name}_DIR": str(tmp_path / name.lower()) for name in ("CONFIG", "RUNTIME", "DATA")}
-    env = {**os.environ, **folders, "TUTORLIB_CACHE": str(tmp_path / "cache"), "TUTORLIB_DEVICE": "cpu",
-           "JUPYTERLAB_SETTINGS_DIR": str(tmp_path / "settings"), "JUPYTERLAB_WORKSPACES_DIR": str(tmp_path / "spaces")}
+    env = {
+        **os.environ,
+        **folders,
+        "TUTORLIB_CACHE": str(tmp_path / "cache"),
+        "TUTORLIB_DEVICE": "cpu",
+        "JUPYTERLAB_SETTINGS_DIR": str(tmp_path / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(tmp_path / "spaces"),
+    }
     settings = tmp_path / "settings" / "@jupyterlab" / "apputils-extension"
     settings.mkdir(parents=True)
     quiet = {"fetchNews": "false", "checkForUpdates": False}
     (settings / "notification.jupyterlab-settings").write_text(json.dumps(quiet))
     with open(tmp_path / "lab.log", "w") as log:
         server = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}", "--port-retries=0",
-             f"--IdentityProvider.token={token}", f"--notebook-dir={tmp_path}", "--LabApp.expose_app_in_browser=True",
-             "--LabApp.extension_manager=readonly"],
-            cwd=tmp_path, env=env, stdout=log, stderr=subprocess.STDOUT)
+            [
+                sys.executable,
+                "-m",
+                "jupyterlab",
+                "--no-browser",
+                "--allow-root",
+                f"--port={port}",
+                "--port-retries=0",
+                f"--IdentityProvider.token={token}",
+                f"--notebook-dir={tmp_path}",
+                "--LabApp.expose_app_in_browser=True",
+                "--LabApp.extension_manager=readonly",
+            ],
+            cwd=tmp_path,
+            env=env,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
     try:
         wait_for(f"http://127.0.0.1:{port}/api?token={token}", server, tmp_path / "lab.log")
         yield f"http://127.0.0.1:{port}/lab/tree/lessons/{LESSON}?token={token}"
@@ -101,8 +131,10 @@ def test_the_lesson_runs_in_jupyterlab_and_its_controls_move_it(lab):
         move_a_panel(page)
         find(page, "td", "does not hold")
         screenshot(page, "verdict")
-        broken = page.evaluate("() => [...document.querySelectorAll('.jp-OutputArea-output')]"
-                               ".filter(o => /Traceback|Error displaying widget/.test(o.innerText)).length")
+        broken = page.evaluate(
+            "() => [...document.querySelectorAll('.jp-OutputArea-output')]"
+            ".filter(o => /Traceback|Error displaying widget/.test(o.innerText)).length"
+        )
         browser.close()
     assert errors == [] and outside == [] and broken == 0
 
@@ -112,7 +144,9 @@ def find(page, selector: str, text: str = ""):
     for _ in range(60):
         element = page.locator(selector, has_text=text).first
         if element.count():
-            element.scroll_into_view_if_needed()
+            for _ in range(3):  # cells above may still grow and push it away
+                element.scroll_into_view_if_needed()
+                page.wait_for_timeout(200)
             return element
         page.locator(".jp-WindowedPanel-outer").first.evaluate("panel => { panel.scrollTop += 500; }")
         page.wait_for_timeout(150)
@@ -133,7 +167,9 @@ def move_a_panel(page) -> None:
     handle.focus()
     for _ in range(4):
         handle.press("ArrowRight")
-    page.wait_for_function("([image, before]) => image.src !== before", arg=[image.element_handle(), before], timeout=15_000)
+    page.wait_for_function(
+        "([image, before]) => image.src !== before", arg=[image.element_handle(), before], timeout=15_000
+    )
     find(page, ".widget-html-content", "Batch 16")
     page.wait_for_timeout(500)
     screenshot(page, "arrows")

@@ -24,7 +24,9 @@ def test_exact_noise_is_the_same_on_both_devices(name, data):
 
 
 def test_the_same_seed_draws_the_same_examples_on_both_devices():
-    gradients = [gradient_sampler(make("mlp", 0, d), cross_entropy, digits(512, 0, d), 3)(32).cpu() for d in ("cpu", "cuda")]
+    gradients = [
+        gradient_sampler(make("mlp", 0, d), cross_entropy, digits(512, 0, d), 3)(32).cpu() for d in ("cpu", "cuda")
+    ]
     torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-5)
 
 

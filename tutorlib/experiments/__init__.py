@@ -1,1 +1,1 @@
-"""One file per lesson: its experiments as data, and the rules that turn records into verdicts."""
+"""One file per lesson: its experiments, as data."""

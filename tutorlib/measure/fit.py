@@ -23,8 +23,17 @@ class Fit:
 
 
 def fit(
-    model: nn.Module, loss: Callable, data: Data, *, batch: int, rate: float, steps: int, seed,
-    micro_batch: int | None = None, optimizer: Callable = sgd, after_step: Callable | None = None,
+    model: nn.Module,
+    loss: Callable,
+    data: Data,
+    *,
+    batch: int,
+    rate: float,
+    steps: int,
+    seed,
+    micro_batch: int | None = None,
+    optimizer: Callable = sgd,
+    after_step: Callable | None = None,
 ) -> Fit:
     """Train ``model`` in place for ``steps`` updates of ``batch`` examples, ``micro_batch`` at a time.
 

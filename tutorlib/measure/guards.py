@@ -52,8 +52,8 @@ def check_mean_loss(loss: Callable, outputs: torch.Tensor, targets: torch.Tensor
     if torch.allclose(whole, alone.sum(), rtol=1e-3, atol=1e-6):
         raise ValueError('loss sums over the examples; allowed: their mean. Use reduction="mean"')
     raise ValueError(
-        f"loss of {len(outputs)} examples is {whole:.4g}, the mean of their own losses {alone.mean():.4g}; allowed: a plain "
-        "mean over examples. Leave out class weights and losses that compare examples with each other"
+        f"loss of {len(outputs)} examples is {whole:.4g}, the mean of their own losses {alone.mean():.4g}; "
+        "allowed: a plain mean over examples. Leave out class weights and losses that compare examples with each other"
     )
 
 
@@ -79,6 +79,7 @@ def _layer_outputs(model: nn.Module, x: torch.Tensor) -> dict[str, torch.Tensor]
         def hook(module, inputs, output):
             if name and isinstance(output, torch.Tensor):
                 seen.setdefault(name, output.detach().clone())
+
         return hook
 
     handles = [module.register_forward_hook(keep(name)) for name, module in model.named_modules()]

@@ -66,7 +66,7 @@ def _fast(model: nn.Module, loss: Callable, data: Data) -> PerExample | None:
     gradients = torch.autograd.grad(value, parameters + [output for _, _, output in calls])
     by_parameter = dict(zip(parameters, gradients, strict=False))
     squares = torch.zeros(len(data), device=data.x.device)
-    for (layer, (inputs,), _), d in zip(calls, gradients[len(parameters):], strict=True):
+    for (layer, (inputs,), _), d in zip(calls, gradients[len(parameters) :], strict=True):
         a, d = _positions(layer, inputs.detach(), d)
         if len(a) != len(data) or not _explains(by_parameter.get(layer.weight), a, d):
             return None

@@ -12,12 +12,29 @@ import torch
 from tutorlib.theory.noise import check_batch
 
 TEXT_FILES = (
-    "difflib.py", "optparse.py", "heapq.py", "concurrent/futures/_base.py",
-    "tomllib/_parser.py", "weakref.py", "tracemalloc.py", "xml/sax/handler.py", "xml/etree/ElementPath.py",
-    "json/__init__.py", "stringprep.py", "xml/dom/xmlbuilder.py", "xml/sax/saxutils.py",
-    "string.py", "xml/dom/pulldom.py", "multiprocessing/heap.py",
-    "pyclbr.py", "graphlib.py", "_threading_local.py", "asyncio/protocols.py",
-    "multiprocessing/sharedctypes.py", "_py_abc.py", "_weakrefset.py",
+    "difflib.py",
+    "optparse.py",
+    "heapq.py",
+    "concurrent/futures/_base.py",
+    "tomllib/_parser.py",
+    "weakref.py",
+    "tracemalloc.py",
+    "xml/sax/handler.py",
+    "xml/etree/ElementPath.py",
+    "json/__init__.py",
+    "stringprep.py",
+    "xml/dom/xmlbuilder.py",
+    "xml/sax/saxutils.py",
+    "string.py",
+    "xml/dom/pulldom.py",
+    "multiprocessing/heap.py",
+    "pyclbr.py",
+    "graphlib.py",
+    "_threading_local.py",
+    "asyncio/protocols.py",
+    "multiprocessing/sharedctypes.py",
+    "_py_abc.py",
+    "_weakrefset.py",
 )  # the same bytes in CPython 3.11, 3.12 and 3.13
 TEXT_SHA256 = "ffeb3e5736b4c4ed1e9a84b6b7a2ba3464a56ccf2acb79573d20705f5f8401d5"
 
@@ -100,7 +117,4 @@ def tokens(written: str, length: int = 64) -> Data:
     """Text as examples of ``length`` ASCII codes, each with the following code as its target."""
     codes = torch.tensor([min(ord(letter), 127) for letter in written])
     count = (len(codes) - 1) // check_batch(length, max(len(codes) - 1, 1), "length")
-    return Data(
-        codes[: count * length].view(count, length),
-        codes[1 : count * length + 1].view(count, length),
-    )
+    return Data(codes[: count * length].view(count, length), codes[1 : count * length + 1].view(count, length))

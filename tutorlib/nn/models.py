@@ -1,5 +1,7 @@
 """The models of the course: a perceptron, a one-dimensional convolutional net, a small GPT."""
 
+import itertools
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -8,7 +10,7 @@ from torch.nn import functional as F
 def mlp(inputs: int = 64, width: int = 128, classes: int = 10, depth: int = 1) -> nn.Sequential:
     """Inputs → ``depth`` hidden tanh layers → class scores. 9,610 parameters as it stands."""
     sizes = [inputs] + depth * [width]
-    hidden = [layer for i, o in zip(sizes, sizes[1:], strict=False) for layer in (nn.Linear(i, o), nn.Tanh())]
+    hidden = [layer for i, o in itertools.pairwise(sizes) for layer in (nn.Linear(i, o), nn.Tanh())]
     return nn.Sequential(*hidden, nn.Linear(width, classes))
 
 
@@ -16,10 +18,14 @@ def cnn(length: int = 40, channels: int = 16, classes: int = 10) -> nn.Sequentia
     """Three strided convolutions on a signal of shape (examples, length), then class scores."""
     return nn.Sequential(
         nn.Unflatten(1, (1, length)),
-        nn.Conv1d(1, channels, 5, stride=2, padding=2), nn.ReLU(),
-        nn.Conv1d(channels, channels, 3, stride=2, padding=1), nn.ReLU(),
-        nn.Conv1d(channels, channels, 3, stride=2, padding=1), nn.ReLU(),
-        nn.Flatten(), nn.Linear(channels * -(-length // 8), classes),  # three halvings, each rounded up
+        nn.Conv1d(1, channels, 5, stride=2, padding=2),
+        nn.ReLU(),
+        nn.Conv1d(channels, channels, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv1d(channels, channels, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(channels * -(-length // 8), classes),  # three halvings, each rounded up
     )
 
 
@@ -56,8 +62,7 @@ class Block(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         q, k, v = (
-            part.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for part in self.qkv(self.norm1(x)).chunk(3, dim=-1)
+            part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.qkv(self.norm1(x)).chunk(3, dim=-1)
         )
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.out(mixed.transpose(1, 2).flatten(2))

@@ -2,17 +2,18 @@
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.patches import Ellipse
 
 from tutorlib.experiments.measure_the_noise import BATCHES, PLANS, ROUTES, draw_by_draw, scale_ratio
 from tutorlib.plots import style
-from tutorlib.records import Results, column
+from tutorlib.results import Results, column
 from tutorlib.theory.noise import Noise
 from tutorlib.theory.statistics import geometric_interval, mean_interval, ratio_interval
-from tutorlib.theory.walk import largest_rate, walk
 
-KINDS = (("small steps", "o", "batch 1, {n} steps"), ("accumulated", "s", "{n} accumulated, 1 step"),
-         ("scaled", "^", "… at rate × {n}"))
+KINDS = (
+    ("small steps", "o", "batch 1, {n} steps"),
+    ("accumulated", "s", "{n} accumulated, 1 step"),
+    ("scaled", "^", "… at rate × {n}"),
+)
 
 
 @style.look()
@@ -26,11 +27,20 @@ def plot_variance(results: Results, guess=None) -> Axes:
         axes.plot(many, np.sqrt(law), **style.THEORY, label="theory" if replacement else None)
         for batch in BATCHES if replacement else BATCHES[:-1]:  # without replacement nothing is left at B = N
             sd = np.sqrt(column(results, "variance", batch=batch, replacement=replacement))
-            style.point(axes, batch, geometric_interval(sd), style.batch_colour(batch), results.recorded, marker,
-                        size=size, label=f"{words} replacement" if batch == 1 else None)
+            style.point(
+                axes,
+                batch,
+                geometric_interval(sd),
+                style.batch_colour(batch),
+                results.recorded,
+                marker,
+                size=size,
+                label=f"{words} replacement" if batch == 1 else None,
+            )
     if guess:
-        axes.fill_between([118, 139], *(np.sqrt(noise.trace) / factor for factor in guess), label="your guess",
-                          **style.GUESS)
+        axes.fill_between(
+            [118, 139], *(np.sqrt(noise.trace) / factor for factor in guess), label="your guess", **style.GUESS
+        )
     axes.set_yscale("log")
     axes.set_ylim(0.04, 6)
     style.batch_axis(axes, BATCHES)
@@ -50,8 +60,12 @@ def plot_plans(results: Results, guess=None) -> Axes:
         sd = np.sqrt(column(results, "variance", micro_batch=micro, accumulation=parts) / unit)
         colour = style.batch_colour(micro * parts)
         style.point(axes, row, geometric_interval(sd), colour, results.recorded, sideways=True)
-        axes.plot(2 * [np.sqrt(law[micro * parts] / law[32])], [row - 0.4, row + 0.4], **style.THEORY,
-                  label="theory" if row == 0 else None)
+        axes.plot(
+            2 * [np.sqrt(law[micro * parts] / law[32])],
+            [row - 0.4, row + 0.4],
+            **style.THEORY,
+            label="theory" if row == 0 else None,
+        )
     style.band(axes, guess, sideways=True, ymin=0.5, ymax=0.75)
     names = [f"{micro} × {parts} = {micro * parts}" for micro, parts in PLANS]
     axes.set_yticks(range(4), names)
@@ -69,10 +83,17 @@ def plot_walk(results: Results, guess=None) -> Axes:
     """How far each way of spending 128 examples goes downhill; ``guess`` is small steps over the accumulated one."""
     (axes,) = style.figure(height=2.9)
     unit = column(results, "drift", batch=128, rate_factor=1.0)
-    for row, (point, (_, marker, words)) in enumerate(zip(results.experiment.points, KINDS, strict=True)):
+    for row, (point, (_, marker, _)) in enumerate(zip(results.experiment.points, KINDS, strict=True)):
         drift = column(results, "drift", **point) / unit
-        style.point(axes, row, geometric_interval(drift), style.batch_colour(point["batch"]), results.recorded,
-                    marker, sideways=True)
+        style.point(
+            axes,
+            row,
+            geometric_interval(drift),
+            style.batch_colour(point["batch"]),
+            results.recorded,
+            marker,
+            sideways=True,
+        )
     axes.axvline(128, **style.THEORY, label="theory for an infinitely small rate: 128")
     style.band(axes, guess, sideways=True, ymin=2 / 3, ymax=1)
     axes.set_xscale("log", base=2)
@@ -91,96 +112,30 @@ def plot_noise_scale(results: Results, guess=None) -> Axes:
     """Estimated over exact noise scale, route by route; the last row divides draw by draw. ``guess`` is its median."""
     (axes,) = style.figure(height=3.1)
     for row, route in enumerate(ROUTES[:3]):
-        style.point(axes, row, ratio_interval(*scale_ratio(results, *route)), style.batch_colour(route[3]),
-                    results.recorded, sideways=True)
+        style.point(
+            axes,
+            row,
+            ratio_interval(*scale_ratio(results, *route)),
+            style.batch_colour(route[3]),
+            results.recorded,
+            sideways=True,
+        )
     ratios = draw_by_draw(results, *ROUTES[3])
     shown = np.sort(ratios.ravel())
-    axes.plot(shown, 3 + 0.25 * np.sin(7.0 * np.arange(len(shown))), "|", color="0.6", markersize=4, alpha=0.6, zorder=2)
+    axes.plot(
+        shown, 3 + 0.25 * np.sin(7.0 * np.arange(len(shown))), "|", color="0.6", markersize=4, alpha=0.6, zorder=2
+    )
     style.point(axes, 3, mean_interval(np.median(ratios, axis=1)), style.INK, results.recorded, "X", sideways=True)
     axes.axvline(1, **style.THEORY, label="exact")
     style.band(axes, guess, sideways=True, ymin=0, ymax=0.25)
-    axes.set_yticks(range(4), [f"{problem},\n{way} {small}, {big}" for problem, way, small, big in ROUTES[:3]]
-                    + ["draw by draw (median),\ntwo batches 1, 8"])
+    axes.set_yticks(
+        range(4),
+        [f"{problem},\n{way} {small}, {big}" for problem, way, small, big in ROUTES[:3]]
+        + ["draw by draw (median),\ntwo batches 1, 8"],
+    )
     axes.set_ylim(3.5, -0.5)
     axes.set_xlim(-1, 3)
     axes.set_xlabel("estimated noise scale ÷ exact noise scale")
     axes.legend(loc="upper right")
     style.small_print(axes, results)
-    return axes
-
-
-@style.look()
-def plot_batches(record, batches=(1, 8, 64, 512)) -> Axes:
-    """The picture of the lesson: the same gradient seen by four batch sizes."""
-    row = style.figure(columns=len(batches), height=2.2, panel=True)
-    for axes, batch in zip(row, batches, strict=True):
-        draw_cloud(axes, np.stack([record["along"], record["across"]], axis=1), batch, draw=1)
-        axes.set(xticks=(), yticks=(), xlabel="", ylabel="", title=f"batch {batch}")
-    row[0].set(xlabel="along the full gradient", ylabel="across it")
-    return row[0]
-
-
-@style.look()
-def plot_arrows(cloud: np.ndarray, batch: int, draw: int) -> Axes:
-    """Minibatch gradients as arrows in a plane, and their scatter against batch.
-
-    ``cloud`` (examples, 2) is every example's gradient on the two directions of the plane.
-    """
-    axes, beside = style.figure(columns=2, height=3.4, ratios=(3, 2), panel=True)
-    tips = draw_cloud(axes, cloud, batch, draw)
-    sd = np.linalg.norm(cloud.std(axis=0))
-    beside.plot((0, 10), np.log2(sd / np.sqrt([1, 1024])), **style.THEORY)
-    beside.plot(np.log2(batch), np.log2(scatter(tips, cloud.mean(axis=0))), "o", color=style.batch_colour(batch), markersize=8)
-    beside.set_xticks((0, 5, 10), ("1", "32", "1,024"))
-    beside.set_yticks((0, -2, -4), ("1", "1/4", "1/16"))
-    beside.set(ylim=(-5.5, 0.7), xlabel="batch (examples)", title="scatter (sd) in this plane")
-    return axes
-
-
-def draw_cloud(axes: Axes, cloud: np.ndarray, batch: int, draw: int, arrows: int = 80) -> np.ndarray:
-    """Arrows to the gradients of ``arrows`` minibatches, the full gradient in ink, two theory sd dashed; their tips."""
-    mean, sd = cloud.mean(axis=0), cloud.std(axis=0)
-    tips = minibatch_means(cloud, batch, draw, arrows)
-    plain = {"angles": "xy", "scale_units": "xy", "scale": 1}
-    axes.quiver(*np.zeros_like(tips).T, *tips.T, **plain, width=0.0035, color=style.batch_colour(batch))
-    axes.quiver(0, 0, *mean, **plain, width=0.012, color=style.INK, zorder=4)
-    axes.add_patch(Ellipse(mean, *(4 * sd / np.sqrt(batch)), fill=False, **style.THEORY))
-    high = 1.5 * float(np.linalg.norm(sd))
-    wide = high * axes.bbox.width / axes.bbox.height  # the same scale on both axes: an angle is an angle
-    axes.set(xlim=(mean[0] - wide, mean[0] + wide), ylim=(-high, high), xticks=(-1, 0, 1), yticks=(-1, 0, 1),
-             xlabel="along the full gradient", ylabel="across it", title=f"batch {batch:,}")
-    return tips
-
-
-def minibatch_means(cloud: np.ndarray, batch: int, draw: int, count: int) -> np.ndarray:
-    """Means of ``count`` random minibatches drawn with replacement, shape (count, 2)."""
-    chosen = np.random.default_rng([draw, batch]).integers(len(cloud), size=(count, batch))
-    return cloud[chosen].mean(axis=1)
-
-
-def scatter(tips: np.ndarray, mean: np.ndarray) -> float:
-    return float(np.sqrt(((tips - mean) ** 2).sum(axis=1).mean()))
-
-
-@style.look()
-def plot_walks(rate: float, examples: int, steepness: float, noise: float, draw: int) -> Axes:
-    """Three ways to spend the same examples on a bowl: small steps, one accumulated step, one at a scaled rate."""
-    axes, beside = style.figure(columns=2, height=3.6, ratios=(3, 2), panel=True)
-    start, curvature = np.array([-3.0, 1.2]), np.array([1.0, steepness])
-    grid = np.meshgrid(np.linspace(-4, 4, 60), np.linspace(-2.4, 2.4, 40))
-    axes.contour(*grid, grid[0] ** 2 + steepness * grid[1] ** 2, levels=8, colors="0.85", linewidths=0.8, zorder=0)
-    plans = ((rate, 1), (rate, examples), (rate * examples, examples))
-    for row, ((step, batch), (_, marker, words)) in enumerate(zip(plans, KINDS, strict=True)):
-        path = walk(start, curvature, noise, step, batch, examples, draw)
-        colour = style.batch_colour(batch)
-        axes.plot(*path.T, marker=marker, markersize=3 if batch == 1 else 7, color=colour, linewidth=1.2,
-                  markerfacecolor="none" if row == 2 else colour, label=words.format(n=examples))
-        beside.barh(row, np.linalg.norm(path[-1] - start), color=colour, height=0.5)
-    axes.plot(0, 0, "+", color=style.INK, markersize=12)
-    axes.set(xlim=(-4, 4), ylim=(-2.4, 2.4), xticks=(-3, 0, 3), yticks=(-2, 0, 2), xlabel="flat direction",
-             ylabel="steep direction")
-    axes.legend(loc="lower left", fontsize=8)
-    beside.axvline(np.linalg.norm(start), **style.THEORY)
-    beside.set(ylim=(2.5, -0.5), xlim=(0, 6), xlabel="distance from the start (dashed: minimum)", yticks=[],
-               xticks=(0, 3, 6), title=f"largest stable rate {largest_rate(curvature):.2g}")
     return axes

@@ -14,16 +14,24 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tutorlib.records import Results
+from tutorlib.results import Results
 from tutorlib.theory.statistics import Estimate
 
 THEORY = {"color": "0.45", "linestyle": "--", "linewidth": 1.4, "zorder": 1}
 GUESS = {"color": "#e69f00", "alpha": 0.3, "linewidth": 0, "zorder": 0}
 INK = "0.15"
 RULES = {
-    "font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "0.4",
-    "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.titlesize": 11,
-    "axes.titlelocation": "left", "legend.frameon": False, "legend.fontsize": 9,
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "0.4",
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "legend.frameon": False,
+    "legend.fontsize": 9,
 }
 
 
@@ -58,14 +66,31 @@ def batch_axis(axes: Axes, batches, label: str = "batch (examples)") -> None:
     axes.set_xlabel(label)
 
 
-def point(axes: Axes, x: float, estimate: Estimate, colour=INK, recorded: bool = False, marker: str = "o",
-          sideways: bool = False, label: str | None = None, size: float = 6.5) -> None:
+def point(
+    axes: Axes,
+    x: float,
+    estimate: Estimate,
+    colour=INK,
+    recorded: bool = False,
+    marker: str = "o",
+    sideways: bool = False,
+    label: str | None = None,
+    size: float = 6.5,
+) -> None:
     """A measured value with its interval; ``sideways`` puts the value on the x axis, at height ``x``."""
     error = [[max(estimate.value - estimate.low, 0)], [max(estimate.high - estimate.value, 0)]]
     where = (estimate.value, x) if sideways else (x, estimate.value)
     axes.errorbar(
-        *where, **{"xerr" if sideways else "yerr": error}, fmt=marker, color=colour, capsize=3, markersize=size,
-        markerfacecolor="white" if recorded else colour, markeredgewidth=1.4, label=label, zorder=3,
+        *where,
+        **{"xerr" if sideways else "yerr": error},
+        fmt=marker,
+        color=colour,
+        capsize=3,
+        markersize=size,
+        markerfacecolor="white" if recorded else colour,
+        markeredgewidth=1.4,
+        label=label,
+        zorder=3,
     )
 
 
@@ -81,7 +106,7 @@ def small_print(axes: Axes, results: Results) -> None:
     axes.figure.supxlabel(_wrapped(text), fontsize=7.5, color="0.35", x=0.01, ha="left")
 
 
-def _wrapped(text: str, width: int = 118) -> str:
+def _wrapped(text: str, width: int = 132) -> str:
     lines = [""]
     for word in text.split():
         if len(lines[-1]) + len(word) > width:

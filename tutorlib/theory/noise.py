@@ -27,7 +27,7 @@ class Noise:
     """The two numbers that decide the noise of every batch: tr Σ and |G|².
 
     Σ is the covariance of one example's gradient, so ``trace`` is its mean squared distance from G.
-    Source: McCandlish et al. 2018, arXiv 1812.06162, section 2.2.
+    Source: McCandlish et al. 2018, arXiv 1812.06162, section 2.2 and equation 2.9.
     """
 
     trace: float
@@ -55,8 +55,10 @@ def finite_population_factor(batch, examples: int):
     """(N − B)/(N − 1): what drawing without replacement leaves of the variance. Zero at B = N.
 
     With Σ taken as the plain mean over the N examples (divided by N, not N − 1).
-    Source: Cochran, *Sampling Techniques*, chapter 2.
+    Source: Cochran 1977, *Sampling Techniques*; with N − 1 in Σ it reads (N − B)/N.
     """
+    # Two different draws have covariance −σ²/(N − 1), since all N deviations sum to zero; adding the B(B − 1)
+    # such pairs to the B variances gives σ²/B · (1 − (B − 1)/(N − 1)).
     if examples == 1:
         return np.zeros_like(np.asarray(batch, dtype=float))
     return (examples - np.asarray(batch)) / (examples - 1)

@@ -74,8 +74,16 @@ def walk(run: Run, device: str) -> dict:
     model, data, centre, _ = start(run.seed, s["examples"], device)
     twin, path = copy.deepcopy(model), [flat(model)]
     rate = s["rate"] * s["rate_factor"]
-    done = fit(twin, cross_entropy, data, batch=s["batch"], rate=rate, steps=s["walk_examples"] // s["batch"],
-               seed=run.seed, after_step=lambda model: path.append(flat(model)))
+    done = fit(
+        twin,
+        cross_entropy,
+        data,
+        batch=s["batch"],
+        rate=rate,
+        steps=s["walk_examples"] // s["batch"],
+        seed=run.seed,
+        after_step=lambda model: path.append(flat(model)),
+    )
     if done.diverged:
         raise Diverged
     path = torch.stack(path)
@@ -140,10 +148,12 @@ def arrows(run: Run, device: str) -> dict:
     ``across`` is the first principal direction of the gradients after G is taken out.
     """
     model, data, centre, exact = start(run.seed, run.settings["examples"], device)
-    rows = torch.stack([
-        parameters_to_vector(torch.autograd.grad(cross_entropy(model(x[None]), y[None]), list(model.parameters())))
-        for x, y in zip(data.x, data.y, strict=True)
-    ])
+    rows = torch.stack(
+        [
+            parameters_to_vector(torch.autograd.grad(cross_entropy(model(x[None]), y[None]), list(model.parameters())))
+            for x, y in zip(data.x, data.y, strict=True)
+        ]
+    )
     along = centre / centre.norm()
     rest = rows - torch.outer(rows @ along, along)
     across = torch.linalg.eigh(rest @ rest.T)[1][:, -1] @ rest

@@ -4,7 +4,7 @@ import numpy as np
 
 from tutorlib import store
 from tutorlib.experiments.measure_the_noise import ARROWS
-from tutorlib.plots.measure_the_noise import minibatch_means, plot_arrows, plot_walks, scatter
+from tutorlib.plots.noise_panels import minibatch_means, plot_arrows, plot_walks, scatter
 from tutorlib.theory.walk import drift_ratio, largest_rate
 from tutorlib.widgets.panel import Panel, slider
 
@@ -56,9 +56,9 @@ class WalkPanel(Panel):
         scaled, limit = rate * examples, largest_rate((1.0, steepness))
         fate = "stable" if scaled < limit else "too high: the step overshoots and more of them would diverge"
         return (
-            f"Along the flat direction {examples:,} small steps drift <b>{ratio:.3g} times as far</b> as the accumulated "
-            f"step at the same rate. Multiplied by {examples:,} the rate is {scaled:.3g}, and the limit here is "
-            f"{limit:.3g}: {fate}."
+            f"Along the flat direction {examples:,} small steps drift <b>{ratio:.3g} times as far</b> as the "
+            f"accumulated step at the same rate. Multiplied by {examples:,} the rate is {scaled:.3g}, and the "
+            f"limit here is {limit:.3g}: {fate}."
         )
 
 

@@ -44,6 +44,10 @@ def slider(label: str, options, value, help: str = "") -> widgets.SelectionSlide
     """A slider over a short list of values, moved with the arrow keys too."""
     pairs = tuple((f"{option:,}" if isinstance(option, int) else f"{option:g}", option) for option in options)
     return widgets.SelectionSlider(
-        options=pairs, value=value, description=label, continuous_update=True,
-        style={"description_width": "150px"}, layout=widgets.Layout(width="96%", max_width="560px"),
+        options=pairs,
+        value=value,
+        description=label,
+        continuous_update=True,
+        style={"description_width": "150px"},
+        layout=widgets.Layout(width="96%", max_width="560px"),
     )

@@ -19,11 +19,18 @@ class Prediction(Shown):
             raise ValueError(f"options is {options}; allowed: at least two values in rising order")
         self.question, self.unit, self.guess = question, unit, None
         self.range = widgets.SelectionRangeSlider(
-            options=tuple((f"{option:g}{unit}", option) for option in options), index=(0, len(options) - 1),
-            description="your range", style={"description_width": "80px"}, layout=widgets.Layout(width="96%", max_width="560px"),
+            options=tuple((f"{option:g}{unit}", option) for option in options),
+            index=(0, len(options) - 1),
+            description="your range",
+            style={"description_width": "80px"},
+            layout=widgets.Layout(width="96%", max_width="560px"),
         )
-        self.reason = widgets.Text(description="because", placeholder="one short sentence",
-                                   style={"description_width": "80px"}, layout=widgets.Layout(width="96%", max_width="560px"))
+        self.reason = widgets.Text(
+            description="because",
+            placeholder="one short sentence",
+            style={"description_width": "80px"},
+            layout=widgets.Layout(width="96%", max_width="560px"),
+        )
         self.button = widgets.Button(description="Lock my prediction", icon="lock")
         self.answer = widgets.HTML("A range you would bet on. It is drawn on the figure once it is locked.")
         self.button.on_click(self.lock)

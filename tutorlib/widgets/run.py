@@ -5,7 +5,8 @@ import time
 import ipywidgets as widgets
 from IPython.display import display
 
-from tutorlib.records import Experiment, Results
+from tutorlib.records import Experiment
+from tutorlib.results import Results
 from tutorlib.widgets.show import Shown
 
 

@@ -22,15 +22,22 @@ def lines(verdicts: list[Verdict]) -> str:
 def show_verdicts(verdicts: list[Verdict]) -> Shown:
     """The table, as HTML for the eye and as lines of text for everything else."""
     rows = "".join(
-        "<tr>" + "".join(f"<td style='text-align:left;vertical-align:top'>{cell}</td>" for cell in (
-            f"<code>{v.claim}</code>",
-            f"“{html.escape(v.says)}”<br><small>{html.escape(v.measured)}</small>",
-            f"{interval(v)}",
-            f"<b>{SIGNS[v.verdict]}</b>&nbsp;{v.verdict}" + (f" {html.escape(v.condition)}" if v.condition else ""),
-            f"<small>held: {html.escape(v.held)}<br>would have changed it: {html.escape(v.would_change)}</small>",
-        )) + "</tr>"
+        "<tr>"
+        + "".join(
+            f"<td style='text-align:left;vertical-align:top'>{cell}</td>"
+            for cell in (
+                f"<code>{v.claim}</code>",
+                f"“{html.escape(v.says)}”<br><small>{html.escape(v.measured)}</small>",
+                f"{interval(v)}",
+                f"<b>{SIGNS[v.verdict]}</b>&nbsp;{v.verdict}" + (f" {html.escape(v.condition)}" if v.condition else ""),
+                f"<small>held: {html.escape(v.held)}<br>would have changed it: {html.escape(v.would_change)}</small>",
+            )
+        )
+        + "</tr>"
         for v in verdicts
     )
-    head = "".join(f"<th style='text-align:left'>{h}</th>" for h in
-                   ("claim", "it says", "measured [95 %]", "verdict", "small print"))
+    head = "".join(
+        f"<th style='text-align:left'>{h}</th>"
+        for h in ("claim", "it says", "measured [95 %]", "verdict", "small print")
+    )
     return Shown(None, lines(verdicts), html=f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>")

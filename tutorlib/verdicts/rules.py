@@ -24,7 +24,7 @@ class Finding:
 
 
 def equal_to(target: float, values, margin: float) -> Finding:
-    """*holds* if the mean of ``values`` is within ``margin`` of ``target`` (TOST), *does not hold* if clearly outside."""
+    """*holds* if the mean of ``values`` is within ``margin`` of ``target`` (TOST), *does not hold* if outside."""
     wide, narrow = mean_interval(values), mean_interval(values, level=0.90)
     return Finding(wide, _inside(wide, narrow, target - margin, target + margin))
 
@@ -68,10 +68,11 @@ def at_most(bound: float, values) -> Finding:
     return Finding(Estimate(decade, 0.0, decade), "holds" if largest <= bound else "does not hold")
 
 
-def verdict(claim: str, says: str, measured: str, finding: Finding, held: str, would_change: str,
-            condition: str = "") -> Verdict:
+def verdict(
+    claim: str, says: str, measured: str, finding: Finding, would_change: str, *, held: str, condition: str = ""
+) -> Verdict:
     """A verdict; with a ``condition``, what would hold *holds if* it is met."""
     word = "holds if" if condition and finding.verdict == "holds" else finding.verdict
     value, low, high = (float(v) for v in (finding.estimate.value, finding.estimate.low, finding.estimate.high))
-    return Verdict(claim, says, word, measured, value, low, high, held, would_change,
-                   condition if word == "holds if" else "")
+    condition = condition if word == "holds if" else ""
+    return Verdict(claim, says, word, measured, value, low, high, held, would_change, condition)
