@@ -4,6 +4,7 @@ import pytest
 
 from tutorlib import __main__ as command_line
 from tutorlib.verdicts import measure_the_noise as lesson
+from tutorlib.experiments.measure_the_noise import WALK
 from tutorlib.records import Run
 from tutorlib.study import find_trial
 from tutorlib.trials import measure_the_noise as trials
@@ -34,7 +35,7 @@ def test_at_a_vanishing_rate_small_steps_go_as_far_as_one_step_at_the_scaled_rat
 
 def test_the_verdict_table_counts_how_often_each_verdict_survives(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("TUTORLIB_CACHE", str(tmp_path))
-    small = lesson.WALK.at(seeds=2, held={**lesson.WALK.held, "examples": 128, "destination_steps": 2})
+    small = WALK.at(seeds=2, held={**WALK.held, "examples": 128, "destination_steps": 2})
     monkeypatch.setattr(lesson, "VERDICTS", ((small, lesson.walk_verdicts),))
     command_line.main(["verdicts", "--seeds", "2"])
     out = capsys.readouterr().out

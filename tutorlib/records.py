@@ -30,11 +30,12 @@ class Machine(Line):
     commit: str = "unknown"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run(Line):
     """One point of an experiment: which experiment, at which settings, with which seed.
 
-    ``settings`` is everything that decides the result: what varies *and* what is held.
+    ``settings`` is everything that decides the result: what varies *and* what is held. Two runs are equal
+    when they are written alike.
     """
 
     experiment: str
@@ -48,6 +49,12 @@ class Run(Line):
     def key(self) -> str:
         """Sixteen hex digits that are the same exactly when the run is."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+
+    def __eq__(self, other) -> bool:
+        return isinstance(other, Run) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def column(records, name: str, **settings) -> np.ndarray:
 
     Only seeds whose every run ended well are used, so that two columns pair up row by row.
     """
-    records = list(records)
+    records = {r.run: r for r in records}.values()
     points = {json.dumps(dict(r.run.settings)) for r in records}
     well = Counter(r.run.seed for r in records if r.outcome == "ok")
     chosen = [

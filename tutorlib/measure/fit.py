@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.utils import get_total_norm
 
 from tutorlib.nn.data import Data
 from tutorlib.nn.optimizers import sgd
@@ -38,10 +39,12 @@ def fit(
     """Train ``model`` in place for ``steps`` updates of ``batch`` examples, ``micro_batch`` at a time.
 
     ``loss(outputs, targets)`` is a mean over examples. Each part counts by its share of the batch, so a
-    smaller last part is right too; ``batch = micro_batch × accumulation``. A loss that is not finite ends
-    the run as a result, with the parameters of the step before. ``after_step(model)`` watches.
+    smaller last part is right too; ``batch = micro_batch × accumulation``. A loss or gradient that is not
+    finite ends the run as a result, with the parameters of the step before. ``after_step(model)`` watches.
     """
-    micro_batch = check_batch(micro_batch or batch, check_batch(batch, len(data)), "micro_batch")
+    check_batch(batch, len(data))
+    micro_batch = check_batch(batch if micro_batch is None else micro_batch, batch, "micro_batch")
+    model.zero_grad()
     parameters = [p for p in model.parameters() if p.requires_grad]
     states = [None] * len(parameters)
     losses = []
@@ -52,12 +55,15 @@ def fit(
             part_loss = share * loss(model(data.x[part]), data.y[part])  # divide by the parts
             part_loss.backward()  # accumulate into p.grad
             total += part_loss.item()
-        if not math.isfinite(total):
+        seen = [i for i, p in enumerate(parameters) if p.grad is not None]
+        length = get_total_norm([parameters[i].grad for i in seen])
+        if not math.isfinite(total + float(length)):
             model.zero_grad()
             return Fit(tuple(losses), diverged=True)
         losses.append(total)
         with torch.no_grad():
-            for i, p in enumerate(parameters):
+            for i in seen:
+                p = parameters[i]
                 updated, states[i] = optimizer(p, p.grad, states[i], rate)  # step
                 p.copy_(updated)
                 p.grad = None  # zero

@@ -9,6 +9,7 @@ from torch.func import functional_call
 from tutorlib.nn.data import Data, check_finite
 
 PROBE = 4  # examples
+WHOLE = ""  # the model itself among its layers
 
 
 def check_per_example(model: nn.Module, loss: Callable, data: Data) -> None:
@@ -18,24 +19,25 @@ def check_per_example(model: nn.Module, loss: Callable, data: Data) -> None:
     looks across the batch (BatchNorm in training mode, found by its behaviour and not by its name), and a
     loss that is not the mean of the examples' own losses. Costs three small forward passes.
     """
+    if not len(data):
+        raise ValueError("data has no examples; allowed: at least one")
     check_finite(data.x)
-    probe = torch.arange(PROBE, device=data.x.device) % len(data)
+    probe = torch.linspace(0, len(data) - 1, PROBE, device=data.x.device).long()  # classes may stand in order
     x, y = data.x[probe], data.y[probe]
     with torch.no_grad():
-        outputs = _forward(model, x)
-        if not _same(outputs, _forward(model, x)):
+        outputs, again, fewer = (layer_outputs(model, part) for part in (x, x, x[: PROBE // 2]))
+        if (layer := _first_difference(outputs, again)) is not None:
             raise ValueError(
-                f"model is random at {_first_layer(model, x, x)}: the same examples gave two different outputs; "
+                f"model is random at {_title(model, layer)}: the same examples gave two different outputs; "
                 "allowed: a model that repeats itself. Call model.eval(), or set the dropout rate to 0"
             )
-        few = x[: PROBE // 2]
-        if not _same(outputs[: PROBE // 2], _forward(model, few)):
+        if (layer := _first_difference(outputs, fewer)) is not None:
             raise ValueError(
-                f"model looks across the batch at {_first_layer(model, x, few)}: an example's output changes with "
+                f"model looks across the batch at {_title(model, layer)}: an example's output changes with "
                 "its neighbours, so per-example gradients do not exist; allowed: layers that treat every example "
                 "alone. Call model.eval() to freeze BatchNorm, or use GroupNorm or LayerNorm"
             )
-        check_mean_loss(loss, outputs, y)
+        check_mean_loss(loss, outputs[WHOLE], y)
 
 
 def check_mean_loss(loss: Callable, outputs: torch.Tensor, targets: torch.Tensor) -> None:
@@ -57,39 +59,41 @@ def check_mean_loss(loss: Callable, outputs: torch.Tensor, targets: torch.Tensor
     )
 
 
-def _forward(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+def forward(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """The output, computed on copies of the buffers: running statistics stay where they were."""
     copies = {name: buffer.clone() for name, buffer in model.named_buffers()}
     return functional_call(model, copies, (x,)) if copies else model(x)
 
 
-def _first_layer(model: nn.Module, x: torch.Tensor, x_again: torch.Tensor) -> str:
-    """The first layer whose outputs for the examples in both calls differ, by name and type."""
-    first, again = _layer_outputs(model, x), _layer_outputs(model, x_again)
-    for name, output in first.items():
-        if not _same(output[: len(x_again)], again[name]):
-            return f"layer {name!r} ({type(model.get_submodule(name)).__name__})"
-    return "its own forward"
-
-
-def _layer_outputs(model: nn.Module, x: torch.Tensor) -> dict[str, torch.Tensor]:
+def layer_outputs(model: nn.Module, x: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What every layer answers, by name in the order of the calls, and last the model's own output."""
     seen: dict[str, torch.Tensor] = {}
 
     def keep(name):
         def hook(module, inputs, output):
-            if name and isinstance(output, torch.Tensor):
-                seen.setdefault(name, output.detach().clone())
+            if isinstance(output, torch.Tensor):
+                seen.setdefault(name, output.clone())  # the next layer may work in place
 
         return hook
 
-    handles = [module.register_forward_hook(keep(name)) for name, module in model.named_modules()]
+    handles = [module.register_forward_hook(keep(name)) for name, module in model.named_modules() if name]
     try:
-        _forward(model, x)
+        return seen | {WHOLE: forward(model, x)}
     finally:
         for handle in handles:
             handle.remove()
-    return seen
 
 
-def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
-    return a.shape == b.shape and torch.allclose(a, b, rtol=1e-3, atol=1e-5, equal_nan=True)
+def _first_difference(outputs: dict, others: dict) -> str | None:
+    """The first layer that answers the examples in both differently; layers without an example axis are passed over."""
+    for name, output in outputs.items():
+        other = others.get(name)
+        if other is None or output.shape[1:] != other.shape[1:] or (name != WHOLE and not output.ndim):
+            continue
+        if not torch.allclose(output[: len(other)], other, rtol=1e-3, atol=1e-5, equal_nan=True):
+            return name
+    return None
+
+
+def _title(model: nn.Module, name: str) -> str:
+    return "its own forward" if name == WHOLE else f"layer {name!r} ({type(model.get_submodule(name)).__name__})"

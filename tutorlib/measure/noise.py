@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from tutorlib.measure.guards import forward
 from tutorlib.measure.per_example import per_example_squares, trainable
 from tutorlib.nn.data import Data
 from tutorlib.theory.noise import Noise, NoiseDraws, check_batch, two_batch_estimates
@@ -37,7 +38,7 @@ def gradient_sampler(model: nn.Module, loss: Callable, data: Data, seed, replace
         else:
             chosen = rng.permutation(len(data))[: check_batch(batch, len(data))]
         chosen = torch.from_numpy(chosen).to(data.x.device)
-        gradients = torch.autograd.grad(loss(model(data.x[chosen]), data.y[chosen]), parameters)
+        gradients = torch.autograd.grad(loss(forward(model, data.x[chosen]), data.y[chosen]), parameters)
         return torch.cat([g.flatten() for g in gradients])
 
     return sample

@@ -13,8 +13,9 @@ import torch
 from torch import nn
 from torch.func import functional_call, grad, vmap
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from tutorlib.measure.guards import check_per_example
+from tutorlib.measure.guards import check_per_example, forward
 from tutorlib.nn.data import Data
 
 CHUNK_NUMBERS = 2**24  # per-example gradients held at once by the general route: 64 MiB in fp32
@@ -50,35 +51,46 @@ def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
 def _fast(model: nn.Module, loss: Callable, data: Data) -> PerExample | None:
     parameters = list(trainable(model).values())
     layers = [m for m in model.modules() if any(p.requires_grad for p in m.parameters(recurse=False))]
-    if not all(_has_rule(layer) for layer in layers) or len(set(parameters)) < sum(
-        len(list(layer.parameters(recurse=False))) for layer in layers
-    ):
+    own = [p for layer in layers for p in layer.parameters(recurse=False)]
+    if not all(_has_rule(layer) for layer in layers) or len(set(own)) < len(own):
         return None
-    calls = []
-    handles = [layer.register_forward_hook(lambda *call: calls.append(call)) for layer in layers]
-    try:
-        value = loss(model(data.x), data.y)
-    finally:
-        for handle in handles:
-            handle.remove()
-    if sorted(map(id, layers)) != sorted(id(layer) for layer, _, _ in calls):
-        return None
-    gradients = torch.autograd.grad(value, parameters + [output for _, _, output in calls])
+    for examples in (1, len(data)):  # a first axis that does not follow the examples is not theirs
+        outputs, calls = _calls(model, layers, data.x[:examples])
+        if sorted(map(id, layers)) != sorted(id(layer) for layer, _, _ in calls):
+            return None
+        if any(len(inputs) != 1 or len(inputs[0]) != examples for _, inputs, _ in calls):
+            return None
+    gradients = torch.autograd.grad(
+        loss(outputs, data.y), parameters + [output for _, _, output in calls], materialize_grads=True
+    )
     by_parameter = dict(zip(parameters, gradients, strict=False))
-    squares = torch.zeros(len(data), device=data.x.device)
+    squares = 0.0
     for (layer, (inputs,), _), d in zip(calls, gradients[len(parameters) :], strict=True):
         a, d = _positions(layer, inputs.detach(), d)
-        if len(a) != len(data) or not _explains(by_parameter.get(layer.weight), a, d):
+        if not _explains(by_parameter.get(layer.weight), by_parameter.get(layer.bias), a, d):
             return None
         squares += _layer_squares(layer, a, d)
     mean = torch.cat([g.flatten() for g in gradients[: len(parameters)]])
     return PerExample(squares * len(data) ** 2, mean, "fast")  # d holds the mean's 1/N
 
 
+def _calls(model: nn.Module, layers: list, x: torch.Tensor):
+    """The output, and (layer, inputs, output) of every call of these layers."""
+    calls = []
+    handles = [layer.register_forward_hook(lambda *call: calls.append(call)) for layer in layers]
+    try:
+        return forward(model, x), calls
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
 def _has_rule(layer: nn.Module) -> bool:
-    if isinstance(layer, nn.Conv1d | nn.Conv2d):
-        return layer.groups == 1 and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
-    return type(layer) is nn.Linear
+    names = {name for name, _ in layer.named_parameters(recurse=False)}  # weight normalization adds its own
+    if type(layer) not in (nn.Linear, nn.Conv1d, nn.Conv2d) or not names <= {"weight", "bias"}:
+        return False
+    plain = type(layer) is nn.Linear or (layer.groups == 1 and layer.padding_mode == "zeros")
+    return plain and not isinstance(getattr(layer, "padding", 0), str)
 
 
 def _positions(layer: nn.Module, a: torch.Tensor, d: torch.Tensor):
@@ -100,7 +112,7 @@ def _positions(layer: nn.Module, a: torch.Tensor, d: torch.Tensor):
 def _layer_squares(layer: nn.Module, a: torch.Tensor, d: torch.Tensor) -> torch.Tensor:
     (_, positions, p), q = a.shape, d.shape[-1]
     bias_squares = _length_squares(d if positions == 1 else d.sum(1, keepdim=True))
-    squares = torch.zeros_like(bias_squares)
+    squares = 0.0 * bias_squares
     if layer.weight.requires_grad:
         if positions == 1:
             squares = _length_squares(a) * bias_squares
@@ -117,17 +129,19 @@ def _length_squares(rows: torch.Tensor) -> torch.Tensor:
     return torch.linalg.vector_norm(rows, dim=(1, 2)).square()
 
 
-def _explains(gradient: torch.Tensor | None, a: torch.Tensor, d: torch.Tensor) -> bool:
-    """Whether Σ d aᵀ really is autograd's gradient: a weight also used outside its layer shows here.
+def _explains(weight_gradient, bias_gradient, a: torch.Tensor, d: torch.Tensor) -> bool:
+    """Whether Σ d aᵀ and Σ d really are autograd's gradients: a parameter also used elsewhere shows here.
 
     Freivalds' check (1977): both sides are multiplied by one vector, so it costs no second product.
     """
-    if gradient is None:
-        return True
-    probe = torch.linspace(1, 2, a.shape[-1], dtype=a.dtype, device=a.device)
-    ours = (a @ probe).flatten() @ d.reshape(-1, d.shape[-1])
-    theirs = gradient.flatten(1) @ probe
-    return bool((ours - theirs).norm() <= 1e-3 * theirs.norm() + 1e-6)
+    d = d.reshape(-1, d.shape[-1])
+    pairs = []
+    if weight_gradient is not None:
+        probe = torch.linspace(1, 2, a.shape[-1], dtype=a.dtype, device=a.device)
+        pairs.append(((a @ probe).flatten() @ d, weight_gradient.flatten(1) @ probe))
+    if bias_gradient is not None:
+        pairs.append((d.sum(0), bias_gradient))
+    return all(bool((ours - theirs).norm() <= 1e-3 * theirs.norm() + 1e-6) for ours, theirs in pairs)
 
 
 def _general(model: nn.Module, loss: Callable, data: Data) -> PerExample:
@@ -139,9 +153,10 @@ def _general(model: nn.Module, loss: Callable, data: Data) -> PerExample:
     gradients = vmap(grad(one), in_dims=(None, 0, 0))
     count = sum(p.numel() for p in parameters.values())
     chunk = max(1, CHUNK_NUMBERS // count)
-    squares, total = [], torch.zeros(count, device=data.x.device)
-    for x, y in zip(data.x.split(chunk), data.y.split(chunk), strict=True):
-        rows = torch.cat([g.flatten(1) for g in gradients(parameters, x, y).values()], dim=1)
-        squares.append(rows.square().sum(1))
-        total += rows.sum(0)
+    squares, total = [], 0.0
+    with sdpa_kernel(SDPBackend.MATH):  # fused attention has no batching rule: slower, and it warns
+        for x, y in zip(data.x.split(chunk), data.y.split(chunk), strict=True):
+            rows = torch.cat([g.flatten(1) for g in gradients(parameters, x, y).values()], dim=1)
+            squares.append(rows.square().sum(1))
+            total = total + rows.sum(0)
     return PerExample(torch.cat(squares), total / len(data), "general")

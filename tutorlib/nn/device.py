@@ -42,7 +42,8 @@ def synchronize(device: torch.device) -> None:
 
 def out_of_memory(error: Exception) -> bool:
     """Whether this error is the device saying that its memory is used up."""
-    return isinstance(error, torch.cuda.OutOfMemoryError) or "out of memory" in str(error).lower()
+    said = str(error).lower()  # the processor's allocator has words of its own
+    return isinstance(error, torch.cuda.OutOfMemoryError) or "out of memory" in said or "can't allocate memory" in said
 
 
 def machine(device: torch.device) -> Machine:

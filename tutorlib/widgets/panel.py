@@ -1,7 +1,6 @@
 """A panel: at most five controls, one figure that moves with them, one sentence that changes with it."""
 
 import ipywidgets as widgets
-from matplotlib.axes import Axes
 
 from tutorlib.plots.style import png
 from tutorlib.widgets.show import Shown
@@ -33,7 +32,7 @@ class Panel(Shown):
         self.picture = self.image.value = png(self.axes)
         self.sentence.value = self.say(**self.values)
 
-    def draw(self, **values) -> Axes:
+    def draw(self, **values):
         raise TypeError(f"{type(self).__name__} must say how to draw")
 
     def say(self, **values) -> str:

@@ -2,8 +2,6 @@
 
 import base64
 
-from matplotlib.axes import Axes
-
 from tutorlib.plots.style import png
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -26,7 +24,7 @@ class Shown:
         return bundle
 
 
-def show(axes: Axes) -> Shown:
+def show(axes) -> Shown:
     """A figure as the last line of a cell; its text says what is drawn and lists every measured point."""
     drawn = f"Figure: {axes.get_ylabel() or 'rows'} against {axes.get_xlabel()}".replace("\n", " ")
     points = [f"({number(x)}, {number(y)})" for line, *_ in axes.containers for x, y in line.get_xydata()]

@@ -1,0 +1,180 @@
+"""Time what the course promises to be fast: python tests/bench/run.py [--json bench.json] [--lesson]
+
+tr Σ of 1,024 examples is timed beside BackPACK and Opacus where these are installed; all have to agree on its
+value before a clock starts. "passes" and "measured" are medians over the rounds of the ratio within a round:
+to one plain pass (forward and backward of the mean cross-entropy over the same examples) and to exact_noise.
+"""
+
+import argparse
+import copy
+import importlib.metadata
+import json
+import os
+import pkgutil
+import random
+import subprocess
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+from timeit import timeit
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
+
+import tutorlib.widgets
+from tutorlib.measure.noise import exact_noise
+from tutorlib.nn import data, device, models
+
+ROUNDS, WARM_UP, BLOCK = 60, 10, 0.02  # a block: the seconds for which one peer computes in one round
+HEADS = "group what median q1 q3 max unit times passes goal measured met trace".split()
+LESSON = Path(__file__).parents[2] / "lessons" / "01_measure_the_noise.ipynb"
+IMPORTS = """
+import importlib, pkgutil, sys, time
+began = time.perf_counter()
+import tutorlib.experiments.measure_the_noise, tutorlib.plots
+for found in pkgutil.iter_modules(tutorlib.plots.__path__, "tutorlib.plots."):
+    importlib.import_module(found.name)
+print(time.perf_counter() - began, int("torch" in sys.modules))
+"""
+warnings.filterwarnings("ignore", "Full backward hook is firing")  # from both peers, about every first layer
+
+
+def trace(model, loss, x, y, mean_square):
+    """tr Σ from a peer's backward pass and from what that leaves behind for ``mean_square``."""
+    model.zero_grad()
+    loss(model(x), y).backward()
+    return float(mean_square()) - sum(float(p.grad.double().square().sum()) for p in model.parameters())
+
+
+def backpack_peers(model, x, y):
+    from backpack import backpack, extend
+    from backpack.extensions import BatchL2Grad, SumGradSquared
+
+    if isinstance(model[0], torch.nn.Unflatten):  # unknown to BackPACK: the signal comes in its final shape
+        x, model = model[0](x), model[1:]
+    model, loss = extend(copy.deepcopy(model)), extend(torch.nn.CrossEntropyLoss())
+
+    def by(extension, field):
+        with backpack(extension()):  # the loss is a mean, so it stores squares of g_i / N: N Σ (g_i / N)²
+            return trace(model, loss, x, y, lambda: len(x) * sum(
+                getattr(p, field).sum(dtype=torch.float64) for p in model.parameters()))
+
+    return {"BackPACK SumGradSquared": lambda: by(SumGradSquared, "sum_grad_squared"),
+            "BackPACK BatchL2Grad": lambda: by(BatchL2Grad, "batch_l2")}
+
+
+def opacus_peers(model, x, y):
+    from opacus.grad_sample import GradSampleModule, GradSampleModuleFastGradientClipping
+
+    full, ghost = (way(copy.deepcopy(model)) for way in (GradSampleModule, GradSampleModuleFastGradientClipping))
+
+    def of_gradients():  # grad_sample is of each example's own loss, without 1/N
+        return sum(p.grad_sample.square().sum(dtype=torch.float64) for p in full.parameters()) / len(x)
+
+    return {"Opacus per-sample gradients": lambda: trace(full, cross_entropy, x, y, of_gradients),
+            "Opacus ghost norms": lambda: trace(
+                ghost, cross_entropy, x, y, lambda: ghost.get_norm_sample().double().square().mean())}
+
+
+def rounds(peers):
+    """Milliseconds a call, (rounds,) for each peer: all of them in every round, in a new order each time."""
+    quickest = {name: min(timeit(call, number=1) for _ in range(WARM_UP)) for name, call in peers.items()}
+    times, order, shuffle = {name: [] for name in peers}, list(peers), random.Random(0).shuffle
+    for _ in range(ROUNDS):
+        shuffle(order)
+        for name in order:
+            peers[name]()  # untimed: it pays for what the peer before it left in the caches
+            calls = max(1, round(BLOCK / quickest[name]))
+            times[name].append(timeit(peers[name], number=calls) / calls * 1000)
+    return {name: np.array(each) for name, each in times.items()}
+
+
+def row(group, what, times, unit, **more):
+    cells = group, what, *np.percentile(times, (50, 25, 75, 100)).tolist(), unit, len(times)
+    return dict.fromkeys(HEADS) | dict(zip(HEADS, cells, strict=False)) | more
+
+
+def judged(measured, sign, limit, unit):
+    met = {"≥": measured >= limit, "≤": measured <= limit, "<": measured < limit}[sign]
+    return {"goal": f"{sign} {limit} {unit}", "measured": float(measured), "met": bool(met)}
+
+
+def noise(group, model, examples, goals):
+    """``goals``: plain passes exact_noise may take, and how many times as long each peer has to take."""
+    x, y, parameters, group = examples.x, examples.y, list(model.parameters()), f"{group}, {len(examples):,}"
+    peers = {"exact_noise": lambda: exact_noise(model, cross_entropy, examples).trace}
+    for package, add in (("BackPACK", backpack_peers), ("Opacus", opacus_peers)):
+        try:
+            peers |= add(model, x, y)
+        except ImportError as error:
+            print(f"{group}: {package} is left out, it cannot be imported ({error})")
+    values = {name: call() for name, call in peers.items()}
+    for name, value in values.items():
+        if not abs(value / values["exact_noise"] - 1) < 1e-4:
+            raise SystemExit(f"{group}: tr Σ is {value} by {name} but {values['exact_noise']} by exact_noise")
+    peers["plain pass"] = lambda: torch.autograd.grad(cross_entropy(model(x), y), parameters)
+    times = rounds(peers)
+    for name, each in times.items():
+        passes, factor = (float(np.median(each / times[one])) for one in ("plain pass", "exact_noise"))
+        goal = judged(factor, "≥", goals[name], "× exact_noise") if name in goals else {"measured": factor}
+        if name == "exact_noise":
+            goal = judged(passes, "≤", goals[name], "passes")
+        yield row(group, name, each, "ms", passes=passes, trace=values.get(name), **goal)
+
+
+def imports(processes=15):
+    """What a lesson opens with, in fresh processes; the first, not counted, fills the disk cache."""
+    told = [subprocess.check_output([sys.executable, "-c", IMPORTS]).split() for _ in range(processes + 1)][1:]
+    times, torch_too = np.array(told, dtype=float).T
+    yield row("import", "experiments and plots", times, "s", **judged(np.median(times), "<", 1.5, "s"))
+    yield row("import", "torch comes along", torch_too, "", **judged(torch_too.max(), "≤", 0, "times"))
+
+
+def panels(moves=200):
+    """Every panel, under a reader who moves one control after another to any of its values."""
+    found = pkgutil.iter_modules(tutorlib.widgets.__path__, "tutorlib.widgets.")
+    for maker in [m for f in found for m in getattr(importlib.import_module(f.name), "PANELS", ())]:
+        panel, frames, reader = maker(), [], random.Random(0)
+        for control in reader.choices(list(panel.controls.values()), k=moves):
+            value = reader.choice([v for _, v in control.options if v != control.value])  # or nothing is drawn
+            frames.append(1000 * timeit(lambda c=control, v=value: setattr(c, "value", v), number=1))
+        yield row("panel", maker.__name__, frames, "ms", **judged(np.median(frames), "<", 100, "ms"))
+
+
+def lesson():
+    command = [sys.executable, "-c", "from nbclient.cli import main; main()", LESSON]
+    with tempfile.TemporaryDirectory() as empty:
+        surroundings = os.environ | {"TUTORLIB_CACHE": empty, "TUTORLIB_DEVICE": "cpu"}
+        taken = timeit(lambda: subprocess.run(command, env=surroundings, check=True), number=1)
+    yield row("lesson", LESSON.stem, [taken], "s", **judged(taken, "<", 90, "s"))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, help="write all of it to this file too")
+    parser.add_argument("--lesson", action="store_true", help="run the first lesson as well: a minute or so")
+    chosen = parser.parse_args()
+    goals = {"BackPACK SumGradSquared": 1, "BackPACK BatchL2Grad": 1}
+    mlp_goals = goals | {"exact_noise": 2.0, "Opacus per-sample gradients": 20}
+    rows = [
+        *noise("mlp", models.make("mlp", 0), data.digits(1024), mlp_goals),
+        *noise("cnn", models.make("cnn", 0), data.mnist1d(1024), goals | {"exact_noise": 3.0}),
+        *imports(), *panels(), *(lesson() if chosen.lesson else ()),
+    ]
+    shown = {type(None): "", bool: "{}", int: "{}", str: "{}", float: "{:.3g}"}
+    cells = [HEADS] + [[shown[type(each[head])].format(each[head]) for head in HEADS] for each in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for line in cells:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    met, here = [r["met"] for r in rows if r["met"] is not None], device.machine(torch.device("cpu"))
+    print(f"{sum(met)} of {len(met)} goals met; {here.name}, {here.threads} threads, torch {here.torch}")
+    if chosen.json:
+        packages = {found.name: found.version for found in importlib.metadata.distributions()}
+        written = {"machine": json.loads(here.to_json()), "packages": packages, "rows": rows}
+        chosen.json.write_text(json.dumps(written, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
