@@ -95,3 +95,11 @@ def test_without_git_the_commit_is_unknown(monkeypatch, error):
 
 def test_waiting_for_the_processor_is_no_wait():
     assert device.synchronize(torch.device("cpu")) is None
+
+
+def test_a_study_computes_on_one_thread_and_gives_the_others_back():
+    torch.set_num_threads(2)
+    with pytest.raises(ZeroDivisionError), device.one_thread():
+        assert torch.get_num_threads() == 1
+        raise ZeroDivisionError
+    assert torch.get_num_threads() == 2

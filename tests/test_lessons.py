@@ -49,7 +49,9 @@ def test_a_changed_source_or_builder_makes_the_notebook_stale(tmp_path, monkeypa
 
 def test_a_failing_cell_stops_the_build_with_lesson_cell_and_message(tmp_path, monkeypatch):
     source = tmp_path / "98_fails.md"
-    source.write_text("---\nkernelspec:\n  display_name: Python 3\n  name: python3\n---\n\n# Fails\n\n```{code-cell}\n1 / 0\n```\n")
+    source.write_text(
+        "---\nkernelspec:\n  display_name: Python 3\n  name: python3\n---\n\n# Fails\n\n```{code-cell}\n1 / 0\n```\n"
+    )
     monkeypatch.setattr(build, "LESSONS", tmp_path)
     with pytest.raises(SystemExit, match=r"98_fails.md: cell 2 \('1 / 0'\) raised ZeroDivisionError"):
         build.build(source)

@@ -126,7 +126,7 @@ def test_above_and_below_say_each_of_their_words(centre, sd, word):
 )
 def test_at_most_says_each_of_its_words_and_rounds_up_to_a_decade(values, word, decade):
     found = at_most(1e-4, np.array(values))
-    assert found.verdict == word and found.estimate.value == pytest.approx(decade)
+    assert found.verdict == word and found.estimate.value == pytest.approx(decade, abs=0)
     assert found.estimate.low == 0.0 and max(values) <= found.estimate.value * (1 + 1e-9)
 
 

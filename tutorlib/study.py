@@ -26,19 +26,20 @@ def study(
     """
     device = devices.pick(device)
     records = records or store.live(experiment.name)
-    machine, source = devices.machine(device), store.source_hash()
-    trial = find_trial(experiment.trial)
+    trial, source = find_trial(experiment.trial), store.source_hash()
     # A number belongs to its run, its device and its code: a change of any of them measures again.
     known = {r.run.key: r for r in records.load() if r.source == source and r.machine.device == device.type}
     runs, done, stopped = experiment.runs(), [], False
     try:
-        for run in runs:
-            if report:
-                report(len(done), len(runs))
-            if run.key not in known:
-                known[run.key] = measure(run, trial, device, machine, source)
-                records.append(known[run.key])
-            done.append(known[run.key])
+        with devices.one_thread():
+            machine = devices.machine(device)
+            for run in runs:
+                if report:
+                    report(len(done), len(runs))
+                if run.key not in known:
+                    known[run.key] = measure(run, trial, device, machine, source)
+                    records.append(known[run.key])
+                done.append(known[run.key])
     except KeyboardInterrupt:
         stopped = True
     return Results(experiment, tuple(done), stopped)

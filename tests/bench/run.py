@@ -58,11 +58,18 @@ def backpack_peers(model, x, y):
 
     def by(extension, field):
         with backpack(extension()):  # the loss is a mean, so it stores squares of g_i / N: N Σ (g_i / N)²
-            return trace(model, loss, x, y, lambda: len(x) * sum(
-                getattr(p, field).sum(dtype=torch.float64) for p in model.parameters()))
+            return trace(
+                model,
+                loss,
+                x,
+                y,
+                lambda: len(x) * sum(getattr(p, field).sum(dtype=torch.float64) for p in model.parameters()),
+            )
 
-    return {"BackPACK SumGradSquared": lambda: by(SumGradSquared, "sum_grad_squared"),
-            "BackPACK BatchL2Grad": lambda: by(BatchL2Grad, "batch_l2")}
+    return {
+        "BackPACK SumGradSquared": lambda: by(SumGradSquared, "sum_grad_squared"),
+        "BackPACK BatchL2Grad": lambda: by(BatchL2Grad, "batch_l2"),
+    }
 
 
 def opacus_peers(model, x, y):
@@ -73,9 +80,12 @@ def opacus_peers(model, x, y):
     def of_gradients():  # grad_sample is of each example's own loss, without 1/N
         return sum(p.grad_sample.square().sum(dtype=torch.float64) for p in full.parameters()) / len(x)
 
-    return {"Opacus per-sample gradients": lambda: trace(full, cross_entropy, x, y, of_gradients),
-            "Opacus ghost norms": lambda: trace(
-                ghost, cross_entropy, x, y, lambda: ghost.get_norm_sample().double().square().mean())}
+    return {
+        "Opacus per-sample gradients": lambda: trace(full, cross_entropy, x, y, of_gradients),
+        "Opacus ghost norms": lambda: trace(
+            ghost, cross_entropy, x, y, lambda: ghost.get_norm_sample().double().square().mean()
+        ),
+    }
 
 
 def rounds(peers):
@@ -161,7 +171,9 @@ def main():
     rows = [
         *noise("mlp", models.make("mlp", 0), data.digits(1024), mlp_goals),
         *noise("cnn", models.make("cnn", 0), data.mnist1d(1024), goals | {"exact_noise": 3.0}),
-        *imports(), *panels(), *(lesson() if chosen.lesson else ()),
+        *imports(),
+        *panels(),
+        *(lesson() if chosen.lesson else ()),
     ]
     shown = {type(None): "", bool: "{}", int: "{}", str: "{}", float: "{:.3g}"}
     cells = [HEADS] + [[shown[type(each[head])].format(each[head]) for head in HEADS] for each in rows]

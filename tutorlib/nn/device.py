@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -38,6 +39,20 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize()
     elif device.type == "mps":
         torch.mps.synchronize()
+
+
+@contextmanager
+def one_thread():
+    """Compute on one processor core inside: for small models a second thread costs more than it gives.
+
+    Two threads on a busy two-core machine took 157 s for what one did in 8 s (course/log.md).
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def out_of_memory(error: Exception) -> bool:
