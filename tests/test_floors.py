@@ -16,6 +16,7 @@ PACKAGE = Path(tutorlib.__file__).parent
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 
 FLOOR = {
+    "errors": 0,
     "jsonlines": 0,
     "records": 0,
     "results": 0,
@@ -33,7 +34,7 @@ FLOOR = {
     "__main__": 5,
 }
 # Rooms that see less than everything from their own floor down.
-GROUND = {"jsonlines", "records", "results", "theory"}
+GROUND = {"errors", "jsonlines", "records", "results", "theory"}
 NARROW = {
     "experiments": {*GROUND, "experiments"},
     "verdicts": {*GROUND, "experiments", "verdicts"},
@@ -150,7 +151,7 @@ ILLEGAL = [
     ("theory/a.py", "def f():\n    from tutorlib import store", "theory (floor 0) imports store (floor 1)"),
     ("theory/noise.py", "from ..measure import fit", "theory (floor 0) imports measure (floor 2)"),
     ("theory/noise.py", "from .. import measure", "theory (floor 0) imports measure (floor 2)"),
-    ("store.py", "from .nn import device", "nn (floor 1); allowed: jsonlines, records, results, store"),
+    ("store.py", "from .nn import device", "nn (floor 1); allowed: errors, jsonlines, records, results, store"),
     ("experiments/a.py", "import tutorlib.nn.data", "experiments (floor 1) imports nn (floor 1)"),
     ("experiments/a.py", "def f():\n    import torch", "experiments imports torch"),
     ("experiments/a.py", "from tutorlib import store", "experiments (floor 1) imports store (floor 1)"),

@@ -61,8 +61,9 @@ def test_a_failing_cell_stops_the_build_with_lesson_cell_and_message(tmp_path, m
 def test_two_builds_of_a_small_lesson_are_the_same_bytes(tmp_path, monkeypatch):
     source = tmp_path / "97_small.md"
     source.write_text(
-        '---\nkernelspec:\n  display_name: Python 3\n  name: python3\n---\n\n# Small\n\n+++ {"lang": "zh"}\n\n小\n\n+++\n\n```{code-cell}\n'
-        "from tutorlib.widgets.measure_the_noise import ArrowsPanel\nArrowsPanel()\n```\n"
+        "---\nkernelspec:\n  display_name: Python 3\n  name: python3\n---\n\n# Small\n\n"
+        '+++ {"lang": "zh"}\n\n小\n\n+++\n\n'
+        "```{code-cell}\nfrom tutorlib.widgets.measure_the_noise import ArrowsPanel\nArrowsPanel()\n```\n"
     )
     monkeypatch.setattr(build, "LESSONS", tmp_path)
     written = []

@@ -3,11 +3,11 @@
 import pytest
 
 from tutorlib import __main__ as command_line
-from tutorlib.verdicts import measure_the_noise as lesson
 from tutorlib.experiments.measure_the_noise import WALK
 from tutorlib.records import Run
 from tutorlib.study import find_trial
 from tutorlib.trials import measure_the_noise as trials
+from tutorlib.verdicts import measure_the_noise as lesson
 
 
 def test_every_experiment_names_a_trial_that_exists():

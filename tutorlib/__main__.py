@@ -43,7 +43,7 @@ def verdicts_under_other_seeds(lesson, count: int) -> None:
     print(f"{'claim':<7} {'stored verdict':<28} {'same':>7}  {'estimate: stored, least … most':<32} measured")
     for stored, *others in zip(*rounds, strict=True):
         same = sum(other.verdict == stored.verdict for other in others)
-        values = [other.estimate for other in others]
+        values = [other.estimate for other in others if other.estimate is not None]
         print(
             f"{stored.claim:<7} {stored.verdict:<28} {same:>3}/{count:<3}  "
             f"{number(stored.estimate)}, {f'{number(min(values))} … {number(max(values))}':<24} {stored.measured}"
@@ -65,7 +65,10 @@ def record() -> None:
         for experiment in lesson.RECORDED:
             path = PACKAGE / "recorded" / f"{experiment.name}.jsonl"
             fresh = path.with_suffix(".new")
+            fresh.unlink(missing_ok=True)
             results = study(experiment, records=Store(fresh))
+            if results.stopped:
+                sys.exit(f"Stopped: {path.name} is left as it was.")
             fresh.replace(path)  # the old record stays until the new one is whole
             print(f"{path.name}: {results.provenance}")
 

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from tutorlib.errors import Refused
+
 CELL_TYPES = (str, int, float, bool)
 
 
@@ -15,9 +17,9 @@ def frozen(mapping: Mapping, where: str, vectors: bool = False) -> Mapping:
         items = value if vectors and isinstance(value, tuple | list) else (value,)
         for item in items:
             if not isinstance(item, CELL_TYPES):
-                raise ValueError(f"{where}[{key!r}] is a {type(item).__name__}; allowed: text, numbers, true/false")
+                raise Refused(f"{where}[{key!r}] is a {type(item).__name__}; allowed: text, numbers, true/false")
             if isinstance(item, float) and not math.isfinite(item):
-                raise ValueError(
+                raise Refused(
                     f"{where}[{key!r}] is {item}; a record holds finite numbers only: "
                     'store the outcome "diverged" and leave the number out'
                 )
@@ -46,7 +48,7 @@ def _plain(value):
 
 def _build(cls, raw):
     if not isinstance(raw, dict):
-        raise ValueError(f"a {cls.__name__} is written as a JSON object, got {type(raw).__name__}")
+        raise Refused(f"a {cls.__name__} is written as a JSON object, got {type(raw).__name__}")
     known = {f.name: f for f in dataclasses.fields(cls)}
     required = {
         name
@@ -54,9 +56,9 @@ def _build(cls, raw):
         if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
     }
     if wrong := set(raw) - set(known):
-        raise ValueError(f"{cls.__name__} has no field {sorted(wrong)}; its fields are {sorted(known)}")
+        raise Refused(f"{cls.__name__} has no field {sorted(wrong)}; its fields are {sorted(known)}")
     if missing := required - set(raw):
-        raise ValueError(f"{cls.__name__} needs the field {sorted(missing)}")
+        raise Refused(f"{cls.__name__} needs the field {sorted(missing)}")
     return cls(**{name: _value(known[name].type, item) for name, item in raw.items()})
 
 
@@ -67,4 +69,4 @@ def _value(kind, item):
 
 
 def _refuse_constant(name: str):
-    raise ValueError(f"{name} in a record: only finite numbers are allowed")
+    raise Refused(f"{name} in a record: only finite numbers are allowed")

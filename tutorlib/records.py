@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tutorlib.errors import Refused
 from tutorlib.jsonlines import Line, frozen
 
 OUTCOMES = ("ok", "diverged", "out_of_memory")
@@ -74,8 +75,9 @@ class RunRecord(Line):
 
     def __post_init__(self):
         if self.outcome not in OUTCOMES:
-            raise ValueError(f"outcome is {self.outcome!r}; allowed: {', '.join(OUTCOMES)}")
+            raise Refused(f"outcome is {self.outcome!r}; allowed: {', '.join(OUTCOMES)}")
         object.__setattr__(self, "values", frozen(self.values, "values", vectors=True))
+        frozen({"seconds": self.seconds}, "record")
 
     def __getitem__(self, name: str):
         """A measured value or, failing that, a setting of the run."""
@@ -107,7 +109,7 @@ class Experiment(Line):
 
     def __post_init__(self):
         if not isinstance(self.seeds, int) or self.seeds < 1:
-            raise ValueError(f"seeds is {self.seeds!r}; allowed: a whole number of at least 1")
+            raise Refused(f"seeds is {self.seeds!r}; allowed: a whole number of at least 1")
         for name in ("held", "full"):
             object.__setattr__(self, name, frozen(getattr(self, name), name))
         object.__setattr__(self, "points", tuple(frozen(point, "points") for point in self.points))
@@ -124,7 +126,7 @@ class Experiment(Line):
     def at(self, budget: str = "quick", **changes) -> "Experiment":
         """The same experiment at the ``quick`` or the ``full`` budget, or with fields replaced."""
         if budget not in ("quick", "full"):
-            raise ValueError(f'budget is {budget!r}; allowed: "quick", "full"')
+            raise Refused(f'budget is {budget!r}; allowed: "quick", "full"')
         held = {**self.held, **self.full} if budget == "full" else self.held
         return dataclasses.replace(self, **{"held": held, **changes})
 
@@ -142,24 +144,25 @@ def grid(**axes) -> tuple[dict, ...]:
 class Verdict(Line):
     """What a measurement says about one claim.
 
-    ``low`` and ``high`` bound the 95 % interval of ``estimate``; ``held`` is the caveat and
-    ``would_change`` the result that would have changed the conclusion.
+    ``low`` and ``high`` bound the 95 % interval of ``estimate``, all ``None`` where none is bounded;
+    ``held`` is the caveat and ``would_change`` the result that would have changed the conclusion.
     """
 
     claim: str
     says: str
     verdict: str
     measured: str
-    estimate: float
-    low: float
-    high: float
+    estimate: float | None
+    low: float | None
+    high: float | None
     held: str
     would_change: str
     condition: str = ""
 
     def __post_init__(self):
         if self.verdict not in VERDICTS:
-            raise ValueError(f"verdict is {self.verdict!r}; allowed: {', '.join(VERDICTS)}")
+            raise Refused(f"verdict is {self.verdict!r}; allowed: {', '.join(VERDICTS)}")
         if (self.verdict == "holds if") != bool(self.condition):
-            raise ValueError(f'{self.claim}: "holds if" needs a condition, and only "holds if" has one')
-        frozen({"estimate": self.estimate, "low": self.low, "high": self.high}, "verdict")
+            raise Refused(f'{self.claim}: "holds if" needs a condition, and only "holds if" has one')
+        numbers = {"estimate": self.estimate, "low": self.low, "high": self.high}
+        frozen({name: value for name, value in numbers.items() if value is not None}, "verdict")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tutorlib.errors import Refused
 from tutorlib.records import Experiment, RunRecord
 
 
@@ -27,7 +28,7 @@ class Results:
     @property
     def seeds(self) -> int:
         """How many seeds have every point."""
-        counts = Counter(r.run.seed for r in self.records)
+        counts = Counter(run.seed for run in {r.run for r in self.records})
         return sum(count == len(self.experiment.points) for count in counts.values())
 
     @property
@@ -55,7 +56,7 @@ def column(records, name: str, **settings) -> np.ndarray:
         if well[r.run.seed] == len(points) and all(r.run.settings.get(k) == v for k, v in settings.items())
     ]
     if not chosen:
-        raise ValueError(
+        raise Refused(
             f"no complete seed among {len(records)} records at {settings}; run the experiment again: "
             "it goes on where it stopped"
         )

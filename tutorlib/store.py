@@ -11,6 +11,7 @@ import os
 import warnings
 from pathlib import Path
 
+from tutorlib.errors import Refused
 from tutorlib.records import Experiment, RunRecord
 from tutorlib.results import Results
 
@@ -72,10 +73,12 @@ class Store:
 
     def load(self) -> list[RunRecord]:
         """Every whole record, oldest first, then the unsaved ones; broken lines are reported and skipped."""
-        if not self.path.is_file():
-            return list(self.unsaved)
+        try:
+            written = self.path.read_bytes()
+        except OSError:  # not there yet, or not to be read: appending will say so
+            written = b""
         records, broken = [], []
-        for number, line in enumerate(self.path.read_bytes().splitlines(), start=1):
+        for number, line in enumerate(written.splitlines(), start=1):
             try:
                 if line.strip():
                     records.append(RunRecord.from_json(line.decode()))
@@ -100,8 +103,13 @@ def _ends_inside_a_line(file) -> bool:
 
 
 def live(experiment: str) -> Store:
-    """The learner's own records of one experiment."""
-    return Store(cache_folder() / f"{experiment}.jsonl")
+    """The learner's own records of one experiment: the same store all session, with what it could not write."""
+    return _live_at(cache_folder() / f"{experiment}.jsonl")
+
+
+@functools.cache
+def _live_at(path: Path) -> Store:
+    return Store(path)
 
 
 def recorded(experiment: Experiment) -> Results:
@@ -111,5 +119,5 @@ def recorded(experiment: Experiment) -> Results:
     """
     path = PACKAGE / "recorded" / f"{experiment.name}.jsonl"
     if not path.is_file():
-        raise ValueError(f"no recorded runs of {experiment.name!r} ship with tutorlib; run the experiment live instead")
+        raise Refused(f"no recorded runs of {experiment.name!r} ship with tutorlib; run the experiment live instead")
     return Results(experiment, tuple(Store(path).load()), recorded=True)

@@ -1,8 +1,8 @@
 """Time what the course promises to be fast: python tests/bench/run.py [--json bench.json] [--lesson]
 
-tr Σ of 1,024 examples is timed beside BackPACK and Opacus where these are installed; all have to agree on its
-value before a clock starts. "passes" and "measured" are medians over the rounds of the ratio within a round:
-to one plain pass (forward and backward of the mean cross-entropy over the same examples) and to exact_noise.
+tr Σ of 1,024 examples is timed beside BackPACK and Opacus where these are installed, once all agree on its value.
+"passes" and "measured" are medians over the rounds of the ratio within a round: to one plain pass (forward and
+backward of the mean cross-entropy of the same examples) and, for the other libraries, to exact_noise.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from functools import partial
 from pathlib import Path
 from timeit import timeit
 
@@ -56,20 +57,14 @@ def backpack_peers(model, x, y):
         x, model = model[0](x), model[1:]
     model, loss = extend(copy.deepcopy(model)), extend(torch.nn.CrossEntropyLoss())
 
-    def by(extension, field):
-        with backpack(extension()):  # the loss is a mean, so it stores squares of g_i / N: N Σ (g_i / N)²
-            return trace(
-                model,
-                loss,
-                x,
-                y,
-                lambda: len(x) * sum(getattr(p, field).sum(dtype=torch.float64) for p in model.parameters()),
-            )
+    def squares(field):  # the loss is a mean, so these are squares of g_i / N: N Σ (g_i / N)²
+        return len(x) * sum(getattr(p, field).sum(dtype=torch.float64) for p in model.parameters())
 
-    return {
-        "BackPACK SumGradSquared": lambda: by(SumGradSquared, "sum_grad_squared"),
-        "BackPACK BatchL2Grad": lambda: by(BatchL2Grad, "batch_l2"),
-    }
+    def by(extension):
+        with backpack(extension):
+            return trace(model, loss, x, y, lambda: squares(extension.savefield))
+
+    return {f"BackPACK {way.__name__}": partial(by, way()) for way in (SumGradSquared, BatchL2Grad)}
 
 
 def opacus_peers(model, x, y):
@@ -80,12 +75,11 @@ def opacus_peers(model, x, y):
     def of_gradients():  # grad_sample is of each example's own loss, without 1/N
         return sum(p.grad_sample.square().sum(dtype=torch.float64) for p in full.parameters()) / len(x)
 
-    return {
-        "Opacus per-sample gradients": lambda: trace(full, cross_entropy, x, y, of_gradients),
-        "Opacus ghost norms": lambda: trace(
-            ghost, cross_entropy, x, y, lambda: ghost.get_norm_sample().double().square().mean()
-        ),
-    }
+    def of_norms():
+        return ghost.get_norm_sample().double().square().mean()
+
+    peers = {"Opacus per-sample gradients": partial(trace, full, cross_entropy, x, y, of_gradients)}
+    return peers | {"Opacus ghost norms": partial(trace, ghost, cross_entropy, x, y, of_norms)}
 
 
 def rounds(peers):
@@ -124,10 +118,9 @@ def noise(group, model, examples, goals):
     for name, value in values.items():
         if not abs(value / values["exact_noise"] - 1) < 1e-4:
             raise SystemExit(f"{group}: tr Σ is {value} by {name} but {values['exact_noise']} by exact_noise")
-    peers["plain pass"] = lambda: torch.autograd.grad(cross_entropy(model(x), y), parameters)
-    times = rounds(peers)
+    times = rounds(peers | {"plain pass": lambda: torch.autograd.grad(cross_entropy(model(x), y), parameters)})
     for name, each in times.items():
-        passes, factor = (float(np.median(each / times[one])) for one in ("plain pass", "exact_noise"))
+        passes, factor = (float(np.median(each / times[unit])) for unit in ("plain pass", "exact_noise"))
         goal = judged(factor, "≥", goals[name], "× exact_noise") if name in goals else {"measured": factor}
         if name == "exact_noise":
             goal = judged(passes, "≤", goals[name], "passes")
@@ -165,26 +158,22 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, help="write all of it to this file too")
     parser.add_argument("--lesson", action="store_true", help="run the first lesson as well: a minute or so")
-    chosen = parser.parse_args()
+    chosen, load = parser.parse_args(), os.getloadavg()[0]  # what else the machine was doing
     goals = {"BackPACK SumGradSquared": 1, "BackPACK BatchL2Grad": 1}
     mlp_goals = goals | {"exact_noise": 2.0, "Opacus per-sample gradients": 20}
-    rows = [
-        *noise("mlp", models.make("mlp", 0), data.digits(1024), mlp_goals),
-        *noise("cnn", models.make("cnn", 0), data.mnist1d(1024), goals | {"exact_noise": 3.0}),
-        *imports(),
-        *panels(),
-        *(lesson() if chosen.lesson else ()),
-    ]
+    rows = list(noise("mlp", models.make("mlp", 0), data.digits(1024), mlp_goals))
+    rows += noise("cnn", models.make("cnn", 0), data.mnist1d(1024), goals | {"exact_noise": 3.0})
+    rows += [*imports(), *panels(), *(lesson() if chosen.lesson else ())]
     shown = {type(None): "", bool: "{}", int: "{}", str: "{}", float: "{:.3g}"}
     cells = [HEADS] + [[shown[type(each[head])].format(each[head]) for head in HEADS] for each in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for line in cells:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
     met, here = [r["met"] for r in rows if r["met"] is not None], device.machine(torch.device("cpu"))
-    print(f"{sum(met)} of {len(met)} goals met; {here.name}, {here.threads} threads, torch {here.torch}")
+    print(f"{sum(met)} of {len(met)} goals met; {here.name}, {here.threads} threads, {load} load before this began")
     if chosen.json:
         packages = {found.name: found.version for found in importlib.metadata.distributions()}
-        written = {"machine": json.loads(here.to_json()), "packages": packages, "rows": rows}
+        written = {"machine": json.loads(here.to_json()), "load": load, "packages": packages, "rows": rows}
         chosen.json.write_text(json.dumps(written, indent=1) + "\n")
 
 

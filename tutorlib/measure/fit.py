@@ -39,15 +39,13 @@ def fit(
     """Train ``model`` in place for ``steps`` updates of ``batch`` examples, ``micro_batch`` at a time.
 
     ``loss(outputs, targets)`` is a mean over examples. Each part counts by its share of the batch, so a
-    smaller last part is right too; ``batch = micro_batch × accumulation``. A loss or gradient that is not
+    smaller last part is right too; ``batch = micro_batch × accumulation``. A loss or step that is not
     finite ends the run as a result, with the parameters of the step before. ``after_step(model)`` watches.
     """
     check_batch(batch, len(data))
-    micro_batch = check_batch(batch if micro_batch is None else micro_batch, batch, "micro_batch")
+    micro_batch = check_batch(batch if micro_batch is None else micro_batch, batch, "micro_batch", "the batch")
     model.zero_grad()
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    states = [None] * len(parameters)
-    losses = []
+    states, losses = {}, []
     for examples in itertools.islice(batches(len(data), batch, seed, data.x.device), steps):
         total = 0.0
         for part in examples.split(micro_batch):
@@ -55,18 +53,17 @@ def fit(
             part_loss = share * loss(model(data.x[part]), data.y[part])  # divide by the parts
             part_loss.backward()  # accumulate into p.grad
             total += part_loss.item()
-        seen = [i for i, p in enumerate(parameters) if p.grad is not None]
-        length = get_total_norm([parameters[i].grad for i in seen])
-        if not math.isfinite(total + float(length)):
-            model.zero_grad()
-            return Fit(tuple(losses), diverged=True)
-        losses.append(total)
+        seen = [p for p in model.parameters() if p.grad is not None]
         with torch.no_grad():
-            for i in seen:
-                p = parameters[i]
-                updated, states[i] = optimizer(p, p.grad, states[i], rate)  # step
-                p.copy_(updated)
-                p.grad = None  # zero
+            stepped = [optimizer(p, p.grad, states.get(p), rate) for p in seen]  # step
+            length = float(get_total_norm([new for new, _ in stepped]))
+            if not math.isfinite(total + length):
+                model.zero_grad()
+                return Fit(tuple(losses), diverged=True)
+            for p, (new, states[p]) in zip(seen, stepped, strict=True):
+                p.copy_(new)
+        model.zero_grad()  # zero
+        losses.append(total)
         if after_step:
             after_step(model)
     return Fit(tuple(losses))

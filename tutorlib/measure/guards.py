@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
+from tutorlib.errors import Refused
 from tutorlib.nn.data import Data, check_finite
 
 PROBE = 4  # examples
@@ -20,19 +21,19 @@ def check_per_example(model: nn.Module, loss: Callable, data: Data) -> None:
     loss that is not the mean of the examples' own losses. Costs three small forward passes.
     """
     if not len(data):
-        raise ValueError("data has no examples; allowed: at least one")
+        raise Refused("data has no examples; allowed: at least one")
     check_finite(data.x)
     probe = torch.linspace(0, len(data) - 1, PROBE, device=data.x.device).long()  # classes may stand in order
     x, y = data.x[probe], data.y[probe]
     with torch.no_grad():
         outputs, again, fewer = (layer_outputs(model, part) for part in (x, x, x[: PROBE // 2]))
         if (layer := _first_difference(outputs, again)) is not None:
-            raise ValueError(
+            raise Refused(
                 f"model is random at {_title(model, layer)}: the same examples gave two different outputs; "
                 "allowed: a model that repeats itself. Call model.eval(), or set the dropout rate to 0"
             )
         if (layer := _first_difference(outputs, fewer)) is not None:
-            raise ValueError(
+            raise Refused(
                 f"model looks across the batch at {_title(model, layer)}: an example's output changes with "
                 "its neighbours, so per-example gradients do not exist; allowed: layers that treat every example "
                 "alone. Call model.eval() to freeze BatchNorm, or use GroupNorm or LayerNorm"
@@ -40,20 +41,27 @@ def check_per_example(model: nn.Module, loss: Callable, data: Data) -> None:
         check_mean_loss(loss, outputs[WHOLE], y)
 
 
+def check_loss_of(model: nn.Module, loss: Callable, data: Data) -> None:
+    """:func:`check_mean_loss` on a few examples of the data: one small forward pass."""
+    probe = torch.arange(min(PROBE, len(data)), device=data.x.device)
+    with torch.no_grad():
+        check_mean_loss(loss, forward(model, data.x[probe]), data.y[probe])
+
+
 def check_mean_loss(loss: Callable, outputs: torch.Tensor, targets: torch.Tensor) -> None:
     """Raises ``ValueError`` unless ``loss`` of a batch is the mean of the losses of its examples."""
     whole = loss(outputs, targets)
     if whole.ndim:
-        raise ValueError(
+        raise Refused(
             f"loss returned shape {tuple(whole.shape)}; allowed: one number, the mean over the examples. "
             'Use reduction="mean"'
         )
     alone = torch.stack([loss(outputs[i : i + 1], targets[i : i + 1]) for i in range(len(outputs))])
-    if torch.allclose(whole, alone.mean(), rtol=1e-3, atol=1e-6):
+    if torch.allclose(whole, alone.mean(), rtol=1e-3, atol=0):
         return
-    if torch.allclose(whole, alone.sum(), rtol=1e-3, atol=1e-6):
-        raise ValueError('loss sums over the examples; allowed: their mean. Use reduction="mean"')
-    raise ValueError(
+    if torch.allclose(whole, alone.sum(), rtol=1e-3, atol=0):
+        raise Refused('loss sums over the examples; allowed: their mean. Use reduction="mean"')
+    raise Refused(
         f"loss of {len(outputs)} examples is {whole:.4g}, the mean of their own losses {alone.mean():.4g}; "
         "allowed: a plain mean over examples. Leave out class weights and losses that compare examples with each other"
     )

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from tutorlib.measure.guards import forward
+from tutorlib.errors import Refused
+from tutorlib.measure.guards import check_loss_of, forward
 from tutorlib.measure.per_example import per_example_squares, trainable
 from tutorlib.nn.data import Data
 from tutorlib.theory.noise import Noise, NoiseDraws, check_batch, two_batch_estimates
@@ -30,6 +31,7 @@ def gradient_sampler(model: nn.Module, loss: Callable, data: Data, seed, replace
 
     ``seed`` decides the whole sequence of draws. The model's parameters and ``.grad`` are left alone.
     """
+    check_loss_of(model, loss, data)
     parameters, rng = list(trainable(model).values()), np.random.default_rng(seed)
 
     def sample(batch: int) -> torch.Tensor:
@@ -70,7 +72,9 @@ def micro_batch_noise(sample: Sampler, micro_batch: int, accumulation: int, draw
     Costs nothing beyond the training step itself. ``accumulation`` is at least 2.
     """
     check_batch(draws, name="draws")
-    two_batch_estimates(0.0, 0.0, micro_batch, micro_batch * check_batch(accumulation, name="accumulation"))
+    check_batch(micro_batch, name="micro_batch")
+    if check_batch(accumulation, name="accumulation") < 2:
+        raise Refused("accumulation is 1; allowed: at least 2, since one micro-batch is only one batch size")
     small_sq, big_sq = [], []
     for _ in range(draws):
         parts = torch.stack([sample(micro_batch) for _ in range(accumulation)])

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from tutorlib.errors import Refused
 from tutorlib.theory.noise import check_batch
 
 TEXT_FILES = (
@@ -47,7 +48,10 @@ class Data:
     y: torch.Tensor
 
     def __post_init__(self):
+        if len(self.x) != len(self.y):
+            raise Refused(f"x has {len(self.x)} examples and y has {len(self.y)}; allowed: one target an example")
         check_finite(self.x)
+        check_finite(self.y, "y")
 
     def __len__(self) -> int:
         return len(self.x)
@@ -56,11 +60,11 @@ class Data:
         return Data(self.x.to(device), self.y.to(device))
 
 
-def check_finite(x: torch.Tensor) -> None:
+def check_finite(x: torch.Tensor, name: str = "x") -> None:
     """Raises ``ValueError`` naming the first example that holds NaN or infinity."""
     if x.is_floating_point() and not bool(torch.isfinite(x).all()):
-        bad = int((~torch.isfinite(x)).flatten(1).any(1).nonzero()[0])
-        raise ValueError(f"x has NaN or infinity, first in example {bad}; allowed: finite numbers. Drop or mend it")
+        bad = int((~torch.isfinite(x)).view(len(x), -1).any(1).nonzero()[0])
+        raise Refused(f"{name} has NaN or infinity, first in example {bad}; allowed: finite numbers. Drop or mend it")
 
 
 def digits(examples: int = 1024, seed: int = 0, device="cpu") -> Data:
@@ -93,7 +97,9 @@ def mnist1d(examples: int = 4000, seed: int = 42, device="cpu") -> Data:
     per_class = -(-check_batch(examples, name="examples") // 10)
     arguments.num_samples, arguments.seed = 10 * per_class, seed
     arguments.train_split = 1.0
+    stream = np.random.get_state()  # the generator seeds numpy's global stream; put it back
     made = make_dataset(arguments)
+    np.random.set_state(stream)
     x, y = torch.tensor(made["x"][:examples]), torch.tensor(made["y"][:examples])
     return Data(x.float(), y.long()).to(device)
 
@@ -107,7 +113,7 @@ def text() -> str:
     missing = [name for name in TEXT_FILES if not (library / name).is_file()]
     joined = b"" if missing else b"".join((library / name).read_bytes() for name in TEXT_FILES)
     if missing or hashlib.sha256(joined).hexdigest() != TEXT_SHA256:
-        raise ValueError(
+        raise Refused(
             f"The standard library in {library} is not the text this course is measured on"
             f"{f' (missing: {missing[0]})' if missing else ''}; allowed: CPython 3.11 to 3.13 as released. "
             "Use one of those, or pass your own text to tokens()"

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from tutorlib import __version__
+from tutorlib.errors import Refused
 from tutorlib.records import Machine
 
 
@@ -26,7 +27,7 @@ def pick(name: str | None = None) -> torch.device:
     """The device to compute on: ``name``, else ``$TUTORLIB_DEVICE``, else the best there is."""
     name = name or os.environ.get("TUTORLIB_DEVICE") or available()[0]
     if name not in available():
-        raise ValueError(
+        raise Refused(
             f"device is {name!r}; this machine has: {', '.join(available())}. "
             "Choose one of these, or unset TUTORLIB_DEVICE to let the best be chosen"
         )

@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from tutorlib.errors import Refused
+
 
 def mlp(inputs: int = 64, width: int = 128, classes: int = 10, depth: int = 1) -> nn.Sequential:
     """Inputs → ``depth`` hidden tanh layers → class scores. 9,610 parameters as it stands."""
@@ -73,7 +75,7 @@ def make(name: str, seed: int, device: torch.device | str = "cpu", **sizes) -> n
     """A model by name with weights drawn from ``seed`` alone; the global random stream is left as it was."""
     makers = {"mlp": mlp, "cnn": cnn, "gpt": GPT}
     if name not in makers:
-        raise ValueError(f"model is {name!r}; allowed: {', '.join(makers)}")
+        raise Refused(f"model is {name!r}; allowed: {', '.join(makers)}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return makers[name](**sizes).to(device)

@@ -8,17 +8,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tutorlib.errors import Refused
 from tutorlib.theory.statistics import Estimate, mean_interval, ratio_interval
 
 
-def check_batch(batch: int, examples: int | None = None, name: str = "batch") -> int:
+def check_batch(
+    batch: int, examples: int | None = None, name: str = "batch", limit_is: str = "the number of examples"
+) -> int:
     """``batch`` if it is a whole number from 1 to ``examples``; a ``ValueError`` that says so if not."""
-    limit = f" to {examples:,} (the number of examples)" if examples else ""
+    limit = f" to {examples:,} ({limit_is})" if examples else ""
     if isinstance(batch, bool) or not isinstance(batch, int | np.integer):
-        raise ValueError(f"{name} is {batch!r}; allowed: a whole number from 1{limit}")
+        raise Refused(f"{name} is {batch!r}; allowed: a whole number from 1{limit}")
     if batch < 1 or (examples and batch > examples):
         advice = "use a smaller batch or more data" if batch > 0 else "a batch has at least one example"
-        raise ValueError(f"{name} is {batch}; allowed: a whole number from 1{limit}: {advice}")
+        raise Refused(f"{name} is {batch}; allowed: a whole number from 1{limit}: {advice}")
     return int(batch)
 
 
@@ -77,7 +80,7 @@ def two_batch_estimates(small_sq, big_sq, small: int, big: int):
     appendix A.1. Raises ``ValueError`` unless small < big: two equal sizes are one point of the line.
     """
     if check_batch(small, name="small") >= check_batch(big, name="big"):
-        raise ValueError(
+        raise Refused(
             f"small is {small} and big is {big}; allowed: small < big. Two different batch sizes are "
             "needed, because a line is not known from one of its points"
         )

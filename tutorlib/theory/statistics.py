@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
+from tutorlib.errors import Refused
+
 LEVEL = 0.95
 
 
@@ -33,7 +35,7 @@ def t_quantile(level: float, degrees: int) -> float:
 def sample(values, name: str = "values", least: int = 2) -> np.ndarray:
     values = np.asarray(values, dtype=float).ravel()
     if len(values) < least or not np.isfinite(values).all():
-        raise ValueError(
+        raise Refused(
             f"{name} has {len(values)} number(s), {np.isfinite(values).sum()} of them finite; allowed: at least "
             f"{least}, all finite. One draw has no spread: measure with more seeds or draws"
         )
@@ -50,7 +52,8 @@ def mean_interval(values, level: float = LEVEL) -> Estimate:
 
 def geometric_interval(values, level: float = LEVEL) -> Estimate:
     """Geometric mean of positive values, with the interval of their logarithms: for ratios."""
-    log = mean_interval(np.log(sample(values)), level)
+    with np.errstate(invalid="ignore", divide="ignore"):  # refused below, with a sentence
+        log = mean_interval(np.log(sample(values)), level)
     return Estimate(*np.exp([log.value, log.low, log.high]))
 
 
@@ -58,7 +61,7 @@ def slopes(x, y) -> np.ndarray:
     """Least-squares slope of every row of ``y`` (replicas, points) against ``x`` (points,)."""
     x = np.asarray(x, dtype=float) - np.mean(x)
     if not (x @ x) > 0:
-        raise ValueError(f"x is {list(x)} around its mean; allowed: at least two different values")
+        raise Refused(f"x is {list(x)} around its mean; allowed: at least two different values")
     return np.asarray(y, dtype=float) @ x / (x @ x)
 
 
@@ -75,7 +78,7 @@ def ratio_interval(numerators, denominators, level: float = LEVEL) -> Estimate:
     mean_a, mean_b = a.mean(), b.mean()
     square = mean_b**2 - t2 * var_b
     if square <= 0:
-        raise ValueError(
+        raise Refused(
             f"denominators average {mean_b:.3g} ± {np.sqrt(var_b):.2g}: not clearly different from zero, so their "
             "ratio has no bounded interval. Take more draws, or a bigger batch for the large one"
         )

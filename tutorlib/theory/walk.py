@@ -6,6 +6,8 @@ micro-batches the accumulated step uses one average; K small steps each see a ne
 
 import numpy as np
 
+from tutorlib.theory.noise import check_batch
+
 
 def small_steps_mean(start, curvature, rate: float, steps: int):
     """Mean position after ``steps`` small steps: (1 − ηh)^K θ₀, a coordinate at a time."""
@@ -22,6 +24,8 @@ def drift_ratio(curvature: float, rate: float, steps: int) -> float:
 
     (1 − (1 − ηh)^K) / (ηh): close to K while Kηh ≪ 1, and 1/(ηh) once the walker has arrived.
     """
+    if rate * curvature == 0:
+        return float(steps)
     return (1 - (1 - rate * curvature) ** steps) / (rate * curvature)
 
 
@@ -36,6 +40,7 @@ def walk(start, curvature, noise: float, rate: float, batch: int, examples: int,
     Each example's gradient is hθ + noise·ξ with standard normal ξ; a step averages ``batch`` of them.
     The same seed gives the same ξ at every batch, so two walks see the same examples.
     """
+    check_batch(batch, examples)
     start, curvature = np.asarray(start, dtype=float), np.asarray(curvature, dtype=float)
     xi = np.random.default_rng(seed).standard_normal((examples, len(start)))
     path = [start]

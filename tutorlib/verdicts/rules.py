@@ -4,10 +4,12 @@
 (Schuirmann 1987): the 90 % interval must lie inside a stated margin, which is a test at the 5 % level.
 """
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
 
+from tutorlib.errors import Refused
 from tutorlib.records import Verdict
 from tutorlib.theory.statistics import Estimate, geometric_interval, mean_interval, ratio_interval
 
@@ -19,22 +21,38 @@ SAME_WITHIN = 1.25  # ratios of variances: 12 % in standard deviation
 class Finding:
     """An estimate with its 95 % interval, and what the rule says of it."""
 
-    estimate: Estimate
+    estimate: Estimate | None
     verdict: str
 
 
+def bounded(rule):
+    """A rule that answers *inconclusive* where the numbers give no bounded interval: one seed, a ratio to nothing."""
+
+    @functools.wraps(rule)
+    def answer(*arguments, **named) -> Finding:
+        try:
+            return rule(*arguments, **named)
+        except Refused:
+            return Finding(None, INCONCLUSIVE)
+
+    return answer
+
+
+@bounded
 def equal_to(target: float, values, margin: float) -> Finding:
     """*holds* if the mean of ``values`` is within ``margin`` of ``target`` (TOST), *does not hold* if outside."""
     wide, narrow = mean_interval(values), mean_interval(values, level=0.90)
     return Finding(wide, _inside(wide, narrow, target - margin, target + margin))
 
 
+@bounded
 def same_ratio(ratios, target: float = 1.0, within: float = SAME_WITHIN) -> Finding:
     """*holds* if the geometric mean of positive ``ratios`` is within a factor of ``target`` (TOST)."""
     wide, narrow = geometric_interval(ratios), geometric_interval(ratios, level=0.90)
     return Finding(wide, _inside(wide, narrow, target / within, target * within))
 
 
+@bounded
 def same_quotient(numerators, denominators, within: float = SAME_WITHIN) -> Finding:
     """*holds* if mean(numerators) ÷ mean(denominators) is within a factor of 1 (TOST on Fieller's interval)."""
     wide, narrow = (ratio_interval(numerators, denominators, level) for level in (0.95, 0.90))
@@ -47,6 +65,7 @@ def _inside(wide: Estimate, narrow: Estimate, low: float, high: float) -> str:
     return "does not hold" if wide.high < low or wide.low > high else INCONCLUSIVE
 
 
+@bounded
 def above(bound: float, values, interval=mean_interval) -> Finding:
     """*holds* if the 95 % interval lies above ``bound``, *does not hold* if below."""
     estimate = interval(values)
@@ -56,8 +75,8 @@ def above(bound: float, values, interval=mean_interval) -> Finding:
 
 def below(bound: float, values, interval=mean_interval) -> Finding:
     """*holds* if the 95 % interval lies below ``bound``, *does not hold* if above."""
-    opposite = {"holds": "does not hold", "does not hold": "holds"}
     found = above(bound, values, interval)
+    opposite = {"holds": "does not hold", "does not hold": "holds"}
     return Finding(found.estimate, opposite.get(found.verdict, INCONCLUSIVE))
 
 
@@ -73,6 +92,7 @@ def verdict(
 ) -> Verdict:
     """A verdict; with a ``condition``, what would hold *holds if* it is met."""
     word = "holds if" if condition and finding.verdict == "holds" else finding.verdict
-    value, low, high = (float(v) for v in (finding.estimate.value, finding.estimate.low, finding.estimate.high))
+    found = finding.estimate
+    value, low, high = (float(v) for v in (found.value, found.low, found.high)) if found else (None, None, None)
     condition = condition if word == "holds if" else ""
     return Verdict(claim, says, word, measured, value, low, high, held, would_change, condition)

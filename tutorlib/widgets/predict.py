@@ -4,6 +4,7 @@ import html
 
 import ipywidgets as widgets
 
+from tutorlib.errors import Refused
 from tutorlib.widgets.show import Shown
 
 
@@ -16,7 +17,7 @@ class Prediction(Shown):
     def __init__(self, question: str, options, unit: str = ""):
         options = tuple(options)
         if len(options) < 2 or list(options) != sorted(set(options)):
-            raise ValueError(f"options is {options}; allowed: at least two values in rising order")
+            raise Refused(f"options is {options}; allowed: at least two values in rising order")
         self.question, self.unit, self.guess = question, unit, None
         self.range = widgets.SelectionRangeSlider(
             options=tuple((f"{option:g}{unit}", option) for option in options),

@@ -9,6 +9,8 @@ SIGNS = {"holds": "✓", "holds if": "✓ if", "does not hold": "✗", "inconclu
 
 
 def interval(verdict: Verdict) -> str:
+    if verdict.estimate is None:
+        return "no bounded interval"
     return f"{number(verdict.estimate)} [{number(verdict.low)}, {number(verdict.high)}]"
 
 
