@@ -27,7 +27,7 @@ endef
 lab: $(VENV)/lab
 	@echo "Opening $(START). If no browser opens, copy the address that starts with http://localhost below."
 	@$(BIN)/jupyter lab $$([ "$$(id -u)" = 0 ] && echo --allow-root) \
-		$$([ "$$(uname)" = Darwin ] || [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] || echo --no-browser) $(LAB) $(START)
+		$$([ "$$(uname)" = Darwin ] || [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] || echo --no-browser) --LabApp.default_url=/lab/tree/$(START) $(LAB)
 
 test: $(VENV)/test
 	@$(BIN)/python -m pytest $(ARGS)

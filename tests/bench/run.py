@@ -102,7 +102,7 @@ def row(group, what, times, unit, **more):
 
 def judged(measured, sign, limit, unit):
     met = {"≥": measured >= limit, "≤": measured <= limit, "<": measured < limit}[sign]
-    return {"goal": f"{sign} {limit} {unit}", "measured": float(measured), "met": bool(met)}
+    return {"goal": f"{sign} {limit} {unit}", "measured": float(measured), "met": "yes" if met else "NO"}
 
 
 def noise(group, model, examples, goals):
@@ -164,13 +164,12 @@ def main():
     rows = list(noise("mlp", models.make("mlp", 0), data.digits(1024), mlp_goals))
     rows += noise("cnn", models.make("cnn", 0), data.mnist1d(1024), goals | {"exact_noise": 3.0})
     rows += [*imports(), *panels(), *(lesson() if chosen.lesson else ())]
-    shown = {type(None): "", bool: "{}", int: "{}", str: "{}", float: "{:.3g}"}
-    cells = [HEADS] + [[shown[type(each[head])].format(each[head]) for head in HEADS] for each in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for line in cells:
+    text = [[f"{r[h]:.3g}" if isinstance(r[h], float) else str(r[h] or "") for h in HEADS] for r in rows]
+    widths = [max(map(len, column)) for column in zip(HEADS, *text, strict=True)]
+    for line in (HEADS, *text):
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-    met, here = [r["met"] for r in rows if r["met"] is not None], device.machine(torch.device("cpu"))
-    print(f"{sum(met)} of {len(met)} goals met; {here.name}, {here.threads} threads, {load} load before this began")
+    met, here = [r["met"] == "yes" for r in rows if r["met"]], device.machine(torch.device("cpu"))
+    print(f"{sum(met)} of {len(met)} goals met; {here.name}, {here.threads} threads, load {load:.1f} before this began")
     if chosen.json:
         packages = {found.name: found.version for found in importlib.metadata.distributions()}
         written = {"machine": json.loads(here.to_json()), "load": load, "packages": packages, "rows": rows}

@@ -13,32 +13,44 @@ PROBE = 4  # examples
 WHOLE = ""  # the model itself among its layers
 
 
-def check_per_example(model: nn.Module, loss: Callable, data: Data) -> None:
+def check_per_example(model: nn.Module, loss: Callable, data: Data) -> set[str]:
     """Probe with four examples that every example has a gradient of its own, the same at every call.
 
-    Raises ``ValueError`` for NaN in the data, a random layer (dropout in training mode), a layer that
-    looks across the batch (BatchNorm in training mode, found by its behaviour and not by its name), and a
-    loss that is not the mean of the examples' own losses. Costs three small forward passes.
+    Returns the names of the layers whose first axis follows the examples.
+
+    Raises :class:`~tutorlib.errors.Refused` for NaN in the data, a random layer (dropout in training mode), a layer
+    that looks across the batch (BatchNorm in training mode, found by its behaviour and not by its name), and a
+    loss that is not the mean of the examples' own losses. Costs two small forward passes.
     """
     if not len(data):
         raise Refused("data has no examples; allowed: at least one")
     check_finite(data.x)
-    probe = torch.linspace(0, len(data) - 1, PROBE, device=data.x.device).long()  # classes may stand in order
-    x, y = data.x[probe], data.y[probe]
+    x, y = data.x[_spaced(data)], data.y[_spaced(data)]
     with torch.no_grad():
-        outputs, again, fewer = (layer_outputs(model, part) for part in (x, x, x[: PROBE // 2]))
-        if (layer := _first_difference(outputs, again)) is not None:
-            raise Refused(
-                f"model is random at {_title(model, layer)}: the same examples gave two different outputs; "
-                "allowed: a model that repeats itself. Call model.eval(), or set the dropout rate to 0"
-            )
-        if (layer := _first_difference(outputs, fewer)) is not None:
-            raise Refused(
-                f"model looks across the batch at {_title(model, layer)}: an example's output changes with "
-                "its neighbours, so per-example gradients do not exist; allowed: layers that treat every example "
-                "alone. Call model.eval() to freeze BatchNorm, or use GroupNorm or LayerNorm"
-            )
+        outputs, fewer = layer_outputs(model, x), layer_outputs(model, x[: PROBE // 2])
+        if _first_difference(outputs, fewer) is not None:
+            _say_why(model, x, outputs, fewer)
         check_mean_loss(loss, outputs[WHOLE], y)
+    sizes = {name: (output.shape[:1], fewer[name].shape[:1]) for name, output in outputs.items() if name in fewer}
+    return {name for name, (many, few) in sizes.items() if many == (PROBE,) and few == (PROBE // 2,)}
+
+
+def _spaced(data: Data) -> list[int]:
+    """Four examples from one end to the other, for classes may stand in order."""
+    return [i * (len(data) - 1) // (PROBE - 1) for i in range(PROBE)]
+
+
+def _say_why(model: nn.Module, x: torch.Tensor, outputs: dict, fewer: dict) -> None:
+    if (layer := _first_difference(outputs, layer_outputs(model, x))) is not None:
+        raise Refused(
+            f"model is random at {_title(model, layer)}: the same examples gave two different outputs; "
+            "allowed: a model that repeats itself. Call model.eval(), or set the dropout rate to 0"
+        )
+    raise Refused(
+        f"model looks across the batch at {_title(model, _first_difference(outputs, fewer))}: an example's output "
+        "changes with its neighbours, so per-example gradients do not exist; allowed: layers that treat every "
+        "example alone. Call model.eval() to freeze BatchNorm, or use GroupNorm or LayerNorm"
+    )
 
 
 def check_loss_of(model: nn.Module, loss: Callable, data: Data) -> None:
@@ -98,7 +110,8 @@ def _first_difference(outputs: dict, others: dict) -> str | None:
         other = others.get(name)
         if other is None or output.shape[1:] != other.shape[1:] or (name != WHOLE and not output.ndim):
             continue
-        if not torch.allclose(output[: len(other)], other, rtol=1e-3, atol=1e-5, equal_nan=True):
+        output = output[: len(other)]
+        if not torch.equal(output, other) and not torch.allclose(output, other, rtol=1e-3, atol=1e-5, equal_nan=True):
             return name
     return None
 

@@ -38,8 +38,8 @@ def per_example_squares(model: nn.Module, loss: Callable, data: Data) -> PerExam
     called once, else the general route: ``vmap(grad)`` in chunks. Raises ``ValueError`` where per-example
     gradients do not exist (see :func:`~tutorlib.measure.guards.check_per_example`).
     """
-    check_per_example(model, loss, data)
-    return _fast(model, loss, data) or _general(model, loss, data)
+    follow = check_per_example(model, loss, data)
+    return _fast(model, loss, data, follow) or _general(model, loss, data)
 
 
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -49,18 +49,18 @@ def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
     return found
 
 
-def _fast(model: nn.Module, loss: Callable, data: Data) -> PerExample | None:
+def _fast(model: nn.Module, loss: Callable, data: Data, follow: set[str]) -> PerExample | None:
     parameters = list(trainable(model).values())
-    layers = [m for m in model.modules() if any(p.requires_grad for p in m.parameters(recurse=False))]
+    holders = {n: m for n, m in model.named_modules() if any(p.requires_grad for p in m.parameters(recurse=False))}
+    layers = list(holders.values())
     own = [p for layer in layers for p in layer.parameters(recurse=False)]
-    if not all(_has_rule(layer) for layer in layers) or len(set(own)) < len(own):
+    if not holders.keys() <= follow or not all(map(_has_rule, layers)) or len(set(own)) < len(own):
         return None
-    for examples in (1, len(data)):  # a first axis that does not follow the examples is not theirs
-        outputs, calls = _calls(model, layers, data.x[:examples])
-        if sorted(map(id, layers)) != sorted(id(layer) for layer, _, _ in calls):
-            return None
-        if any(len(inputs) != 1 or len(inputs[0]) != examples for _, inputs, _ in calls):
-            return None
+    outputs, calls = _calls(model, layers, data.x)
+    if sorted(map(id, layers)) != sorted(id(layer) for layer, _, _ in calls):
+        return None
+    if any(len(inputs) != 1 or len(inputs[0]) != len(data) for _, inputs, _ in calls):
+        return None
     gradients = torch.autograd.grad(
         loss(outputs, data.y), parameters + [output for _, _, output in calls], materialize_grads=True
     )
@@ -136,15 +136,16 @@ def _explains(weight_gradient, bias_gradient, a: torch.Tensor, d: torch.Tensor) 
     Freivalds' check (1977): both sides are multiplied by one vector, so it costs no second product.
     """
     a, d = a.reshape(-1, a.shape[-1]), d.reshape(-1, d.shape[-1])
-    probe = torch.linspace(1, 2, a.shape[-1], dtype=a.dtype, device=a.device)
-    return (weight_gradient is None or _same_sum(a @ probe, d, weight_gradient.flatten(1) @ probe)) and (
-        bias_gradient is None or _same_sum(torch.ones_like(d[:, 0]), d, bias_gradient)
-    )
-
-
-def _same_sum(weights: torch.Tensor, d: torch.Tensor, theirs: torch.Tensor) -> bool:
-    slack = 1e-5 * (weights.abs() @ d.abs()).norm()  # what rounding may do to terms that cancel
-    return bool((weights @ d - theirs).norm() <= 1e-3 * theirs.norm() + slack)
+    weights, theirs = torch.zeros_like(a[:, 0]), torch.zeros_like(d[0])
+    if weight_gradient is not None:
+        probe = torch.linspace(1, 2, a.shape[-1], dtype=a.dtype, device=a.device)
+        weights, theirs = a @ probe, weight_gradient.flatten(1) @ probe
+    if bias_gradient is not None:  # a bias is the weight of an input that is always 1
+        weights, theirs = weights + 1, theirs + bias_gradient
+    distance = torch.linalg.vector_norm(weights @ d - theirs)
+    if distance <= 1e-3 * torch.linalg.vector_norm(theirs):
+        return True
+    return bool(distance <= 1e-5 * (weights.abs() @ d.abs()).norm())  # terms that cancel leave their rounding
 
 
 def _general(model: nn.Module, loss: Callable, data: Data) -> PerExample:
