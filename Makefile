@@ -15,10 +15,10 @@ PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 
 # install EXTRAS INTO-STAMP: pip's own words go to a file, the learner gets one sentence
 define install
-@echo "Installing $(1) (about 1.5 GB the first time, one to five minutes; details in $(VENV)/install.log) ..."
+@echo "Installing $(1) (1.5 GB the first time, 6 GB where CUDA comes along, one to five minutes; details in $(VENV)/install.log) ..."
 @$(BIN)/python -m pip install -q -c constraints.txt -e ".[$(1)]" >$(VENV)/install.log 2>&1 || { \
-	echo "Could not install: check that this machine reaches the package index and has 5 GB free, then run make again. The last line of $(VENV)/install.log:"; \
-	tail -n 1 $(VENV)/install.log; exit 1; }
+	echo "Could not install: check that this machine reaches the package index and has 6 GB free, then run make again. pip said:"; \
+	grep ERROR $(VENV)/install.log | tail -n 1; exit 1; }
 @touch $@
 endef
 
@@ -50,7 +50,8 @@ clean:
 	rm -rf $(VENV) .pytest_cache *.egg-info
 
 $(VENV)/bin/python:
-	@[ -n "$(PYTHON)" ] || { echo "This course needs Python 3.11, 3.12 or 3.13 and found none of them on the PATH: install one and run make again."; exit 1; }
+	@[ -n "$(PYTHON)" ] && $(PYTHON) -c '$(FITS)' 2>/dev/null || { \
+		echo "This course needs Python 3.11, 3.12 or 3.13 and found $(if $(PYTHON),$(PYTHON),none of them on the PATH): install one and run make again."; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) could not make a virtual environment: on Debian or Ubuntu, install python3-venv and run make again."; rm -rf $(VENV); exit 1; }
 
 $(VENV)/lab: pyproject.toml constraints.txt | $(VENV)/bin/python

@@ -19,7 +19,7 @@ def test_a_notebook_shows_the_sentence_and_no_traceback(capsys):
     shell.run_cell("from tutorlib.theory.noise import check_batch\ncheck_batch(0, 64)")
     said = capsys.readouterr()
     assert (said.out + said.err).strip() == (
-        "✗ batch is 0; allowed: a whole number from 1 to 64 (the number of examples): a batch has at least one example"
+        "✗ batch is 0; allowed: a whole number from 1 to 64 (the number of examples): take at least one"
     )
     shell.run_cell("1 / 0")
     said = capsys.readouterr()
@@ -36,7 +36,7 @@ def test_a_refusal_is_a_value_error():
     [equal_to(1, [1.0], 0.1), same_ratio([1.0, -1.0, 2.0]), same_quotient([1.0, 2.0], [-1.0, 1.0]), above(0, [1.0])],
 )
 def test_numbers_without_a_bounded_interval_are_inconclusive_and_shown_so(finding):
-    said = verdict("E15", "says", "measured", finding, "other", held="held")
+    said = verdict("E15", "measured", finding, "other", held="held", says="says")
     assert said.verdict == "inconclusive at this budget" and said.estimate is None
     assert "no bounded interval" in show_verdicts([said]).text
 

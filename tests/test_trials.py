@@ -39,7 +39,7 @@ def test_the_verdict_table_counts_how_often_each_verdict_survives(monkeypatch, c
     monkeypatch.setattr(lesson, "VERDICTS", ((small, lesson.walk_verdicts),))
     command_line.main(["verdicts", "--seeds", "2"])
     out = capsys.readouterr().out
-    assert out.count("\n") == 5 and "D0-08" in out and "/2" in out
+    assert out.count("\n") == 7 and "D0-08" in out and "/2" in out
 
 
 def test_zero_seeds_are_refused_in_one_sentence(capsys):

@@ -96,9 +96,11 @@ def test_a_prediction_refuses_options_out_of_order():
         Prediction("How many?", (2, 1))
 
 
-def tiny(**changes) -> Experiment:
+def tiny() -> Experiment:
     experiment = measure_the_noise.WALK
-    return experiment.at(seeds=2, held={**experiment.held, "examples": 128, "destination_steps": 1}, **changes)
+    return experiment.at(
+        seeds=2, points=experiment.points[:3], held={**experiment.held, "examples": 128, "destination_steps": 1}
+    )
 
 
 def test_run_shows_progress_and_says_what_it_ran(monkeypatch, tmp_path, capsys):
@@ -131,7 +133,8 @@ def test_progress_says_how_much_is_left(monkeypatch):
 
 
 def test_verdicts_are_shown_with_claim_word_and_interval(tmp_path):
-    results = study(tiny(), "cpu", records=Store(tmp_path / "walk.jsonl"))
+    whole = tiny().at(points=measure_the_noise.WALK.points)
+    results = study(whole, "cpu", records=Store(tmp_path / "walk.jsonl"))
     verdicts = walk_verdicts(results)
     shown = show_verdicts(verdicts)
     for verdict in verdicts:

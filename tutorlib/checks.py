@@ -82,5 +82,5 @@ def _close(answer, expected) -> bool:
 
 def _shown(answer) -> str:
     if isinstance(answer, Exception):
-        return f"{type(answer).__name__}: {answer}"
+        return f"an error of your code, {type(answer).__name__}: {answer}"
     return "nothing" if answer is None else repr(answer)

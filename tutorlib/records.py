@@ -127,6 +127,9 @@ class Experiment(Line):
         """The same experiment at the ``quick`` or the ``full`` budget, or with fields replaced."""
         if budget not in ("quick", "full"):
             raise Refused(f'budget is {budget!r}; allowed: "quick", "full"')
+        known = [f.name for f in dataclasses.fields(self)]
+        if unknown := sorted(set(changes) - set(known)):
+            raise Refused(f"an experiment has no {unknown}; it has {known}")
         held = {**self.held, **self.full} if budget == "full" else self.held
         return dataclasses.replace(self, **{"held": held, **changes})
 

@@ -39,7 +39,8 @@ class Results:
             machine = self.records[0].machine
             where = f"recorded on {machine.name}" if self.recorded else f"live on {machine.device}"
         lost = Counter(r.outcome.replace("_", " ") for r in self.records if r.outcome != "ok")
-        return ", ".join([where, f"{self.seeds} seeds", *(f"{count} runs {word}" for word, count in lost.items())])
+        seeds = f"{self.seeds} seed" if self.seeds == 1 else f"{self.seeds} seeds"
+        return ", ".join([where, seeds, *(f"{count} runs {word}" for word, count in lost.items())])
 
 
 def column(records, name: str, **settings) -> np.ndarray:

@@ -32,7 +32,7 @@ FOUR_PLANS = Experiment(
     trial="measure_the_noise.plan",
     points=tuple({"micro_batch": micro, "accumulation": parts} for micro, parts in PLANS),
     print_under="{examples:,} digits and fresh weights for every seed; MLP of 9,610 parameters, at "
-    "initialization; SGD, rate 1; {draws} updates a plan, each from the same weights",
+    "initialization; SGD; {draws} updates a plan, each from the same weights",
     held={"examples": 1024, "draws": 16},
     full={"draws": 64},
 )
@@ -41,10 +41,14 @@ WALK = Experiment(
     name="walk",
     question="Is one accumulated step a big stride?",
     trial="measure_the_noise.walk",
-    points=({"batch": 1, "rate_factor": 1.0}, {"batch": 128, "rate_factor": 1.0}, {"batch": 128, "rate_factor": 128.0}),
+    points=tuple(
+        {"rate": rate, "batch": batch, "rate_factor": factor}
+        for rate in (0.01, 0.05)
+        for batch, factor in ((1, 1.0), (128, 1.0), (128, 128.0))
+    ),
     print_under="The same {walk_examples} digits for all three; MLP of 9,610 parameters, from "
-    "initialization; SGD, rate {rate} (× 128 where it says so)",
-    held={"examples": 1024, "walk_examples": 128, "rate": 0.01, "destination_steps": 320},
+    "initialization; SGD, rate 0.01 (× 128 where it says so); loss over all {examples:,} digits",
+    held={"examples": 1024, "walk_examples": 128, "destination_steps": 320},
 )
 
 NOISE_SCALE = Experiment(
@@ -53,7 +57,7 @@ NOISE_SCALE = Experiment(
     trial="measure_the_noise.noise_scale",
     points=tuple(dict(zip(("problem", "route", "small", "big"), route, strict=True)) for route in ROUTES),
     print_under="Drawn with replacement; {examples:,} digits and fresh weights for every seed, MLP of 9,610 "
-    "parameters at initialization; {draws} draws a seed; closed form: 50 dimensions, tr Σ = Σ 1/i",
+    "parameters at initialization; {draws} draws a seed; closed form: 50 dimensions, variances 1/i",
     held={"examples": 1024, "draws": 32},
     full={"draws": 256},
 )
@@ -91,3 +95,8 @@ def draw_by_draw(records, *route) -> np.ndarray:
     """The estimated noise scale over the exact one if each draw is divided by itself: shape (seeds, draws)."""
     point = dict(zip(("problem", "route", "small", "big"), route, strict=True))
     return column(records, "trace_draws", **point) / column(records, "grad_sq_draws", **point)
+
+
+def median_ratio(records, *route) -> np.ndarray:
+    """The middle one of each seed's :func:`draw_by_draw` ratios: one a seed."""
+    return np.median(draw_by_draw(records, *route), axis=1)

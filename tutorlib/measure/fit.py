@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn.utils import get_total_norm
 
+from tutorlib.errors import Refused
 from tutorlib.nn.data import Data
 from tutorlib.nn.optimizers import sgd
 from tutorlib.theory.noise import check_batch
@@ -44,6 +45,9 @@ def fit(
     """
     check_batch(batch, len(data))
     micro_batch = check_batch(batch if micro_batch is None else micro_batch, batch, "micro_batch", "the batch")
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < math.inf:
+        raise Refused(f"rate is {rate!r}; allowed: a finite number of at least 0")
+    check_batch(steps, name="steps")
     model.zero_grad()
     states, losses = {}, []
     for examples in itertools.islice(batches(len(data), batch, seed, data.x.device), steps):

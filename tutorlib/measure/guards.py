@@ -28,6 +28,11 @@ def check_per_example(model: nn.Module, loss: Callable, data: Data) -> set[str]:
     x, y = data.x[_spaced(data)], data.y[_spaced(data)]
     with torch.no_grad():
         outputs, fewer = layer_outputs(model, x), layer_outputs(model, x[: PROBE // 2])
+        if not isinstance(outputs[WHOLE], torch.Tensor):
+            raise Refused(
+                f"model returned a {type(outputs[WHOLE]).__name__}; allowed: one tensor, an example a row. "
+                "Wrap the model in a module that returns its scores"
+            )
         if _first_difference(outputs, fewer) is not None:
             _say_why(model, x, outputs, fewer)
         check_mean_loss(loss, outputs[WHOLE], y)

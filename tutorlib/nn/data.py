@@ -49,6 +49,9 @@ class Data:
     y: torch.Tensor
 
     def __post_init__(self):
+        for name, given in (("x", self.x), ("y", self.y)):
+            if not isinstance(given, torch.Tensor):
+                raise Refused(f"{name} is a {type(given).__name__}; allowed: a tensor. Use torch.as_tensor({name})")
         if len(self.x) != len(self.y):
             raise Refused(f"x has {len(self.x)} examples and y has {len(self.y)}; allowed: one target an example")
         check_finite(self.x)

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 
-from tutorlib.experiments.measure_the_noise import BATCHES, PLANS, ROUTES, draw_by_draw, scale_ratio
+from tutorlib.experiments.measure_the_noise import BATCHES, PLANS, ROUTES, draw_by_draw, median_ratio, scale_ratio
 from tutorlib.plots import style
 from tutorlib.results import Results, column
 from tutorlib.theory.noise import Noise
@@ -80,20 +80,16 @@ def plot_plans(results: Results, guess=None) -> Axes:
 
 @style.look()
 def plot_walk(results: Results, guess=None) -> Axes:
-    """How far each way of spending 128 examples goes downhill; ``guess`` is small steps over the accumulated one."""
+    """How much each way of spending 128 examples lowers the loss; ``guess`` is small steps over the accumulated one."""
     (axes,) = style.figure(height=2.9)
-    unit = column(results, "drift", batch=128, rate_factor=1.0)
-    for row, (point, (_, marker, _)) in enumerate(zip(results.experiment.points, KINDS, strict=True)):
-        drift = column(results, "drift", **point) / unit
-        style.point(
-            axes,
-            row,
-            geometric_interval(drift),
-            style.batch_colour(point["batch"]),
-            results.recorded,
-            marker,
-            sideways=True,
-        )
+    arms = [point for point in results.experiment.points if point["rate"] == 0.01]
+    unit = column(results, "loss_drop", **arms[1])
+    for row, (arm, (_, marker, _)) in enumerate(zip(arms, KINDS, strict=True)):
+        if row == 1:
+            axes.plot(1, row, marker, color="0.45", markerfacecolor="none", label="the unit")
+            continue
+        lowered = ratio_interval(column(results, "loss_drop", **arm), unit)
+        style.point(axes, row, lowered, style.batch_colour(arm["batch"]), results.recorded, marker, sideways=True)
     axes.axvline(128, **style.THEORY, label="theory for an infinitely small rate: 128")
     style.band(axes, guess, sideways=True, ymin=2 / 3, ymax=1)
     axes.set_xscale("log", base=2)
@@ -101,7 +97,7 @@ def plot_walk(results: Results, guess=None) -> Axes:
     axes.set_xticks([2**k for k in range(-1, 9)], ["½", *(f"{2**k}" for k in range(9))])
     axes.set_yticks(range(3), [words.format(n=128) for _, _, words in KINDS])
     axes.set_ylim(2.5, -0.5)
-    axes.set_xlabel("distance travelled downhill (along −G), in accumulated steps")
+    axes.set_xlabel("loss lowered, in units of the one accumulated step")
     axes.legend(loc="lower left")
     style.small_print(axes, results)
     return axes
@@ -109,33 +105,27 @@ def plot_walk(results: Results, guess=None) -> Axes:
 
 @style.look()
 def plot_noise_scale(results: Results, guess=None) -> Axes:
-    """Estimated over exact noise scale, route by route; the last row divides draw by draw. ``guess`` is its median."""
-    (axes,) = style.figure(height=3.1)
-    for row, route in enumerate(ROUTES[:3]):
-        style.point(
-            axes,
-            row,
-            ratio_interval(*scale_ratio(results, *route)),
-            style.batch_colour(route[3]),
-            results.recorded,
-            sideways=True,
-        )
-    ratios = draw_by_draw(results, *ROUTES[3])
-    shown = np.sort(ratios.ravel())
-    axes.plot(
-        shown, 3 + 0.25 * np.sin(7.0 * np.arange(len(shown))), "|", color="0.6", markersize=4, alpha=0.6, zorder=2
-    )
-    style.point(axes, 3, mean_interval(np.median(ratios, axis=1)), style.INK, results.recorded, "X", sideways=True)
+    """Estimated over exact noise scale; the last two rows divide draw by draw. ``guess`` is the last median."""
+    (axes,) = style.figure(height=3.4)
+    labels = []
+    for row, route in enumerate((*ROUTES, ROUTES[0], ROUTES[-1])):
+        problem, way, small, big = route
+        if row < len(ROUTES):
+            found, colour, marker = ratio_interval(*scale_ratio(results, *route)), style.batch_colour(big), "o"
+            labels.append(f"{problem}, {way} {small}, {big}")
+        else:
+            shown = np.sort(np.clip(draw_by_draw(results, *route).ravel(), -1, 3))
+            jitter = row + 0.25 * np.sin(7.0 * np.arange(len(shown)))
+            axes.plot(shown, jitter, "|", color="0.6", markersize=4, alpha=0.6, zorder=2)
+            found, colour, marker = mean_interval(median_ratio(results, *route)), style.INK, "X"
+            labels.append(f"draw by draw (median), {small}, {big}")
+        style.point(axes, row, found, colour, results.recorded, marker, sideways=True)
     axes.axvline(1, **style.THEORY, label="exact")
-    style.band(axes, guess, sideways=True, ymin=0, ymax=0.25)
-    axes.set_yticks(
-        range(4),
-        [f"{problem},\n{way} {small}, {big}" for problem, way, small, big in ROUTES[:3]]
-        + ["draw by draw (median),\ntwo batches 1, 8"],
-    )
-    axes.set_ylim(3.5, -0.5)
-    axes.set_xlim(-1, 3)
-    axes.set_xlabel("estimated noise scale ÷ exact noise scale")
+    style.band(axes, guess, sideways=True, ymin=0, ymax=1 / 6)
+    axes.set_yticks(range(6), labels)
+    axes.set_ylim(5.5, -0.5)
+    axes.set_xlim(-1.05, 3.05)
+    axes.set_xlabel("estimated ÷ exact noise scale (single draws beyond −1 and 3 stand at the edge)")
     axes.legend(loc="upper right")
     style.small_print(axes, results)
     return axes

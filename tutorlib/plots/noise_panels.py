@@ -106,7 +106,7 @@ def plot_walks(rate: float, examples: int, steepness: float, noise: float, draw:
     beside.set(
         ylim=(2.5, -0.5),
         xlim=(0, 6),
-        xlabel="distance (dashed: to the minimum)",
+        xlabel="distance from the start",
         yticks=[],
         xticks=(0, 3, 6),
         title=f"largest stable rate {largest_rate(curvature):.2g}",

@@ -20,7 +20,7 @@ def check_batch(
     if isinstance(batch, bool) or not isinstance(batch, int | np.integer):
         raise Refused(f"{name} is {batch!r}; allowed: a whole number from 1{limit}")
     if batch < 1 or (examples and batch > examples):
-        advice = "use a smaller batch or more data" if batch > 0 else "a batch has at least one example"
+        advice = "take fewer" if batch > 0 else "take at least one"
         raise Refused(f"{name} is {batch}; allowed: a whole number from 1{limit}: {advice}")
     return int(batch)
 
@@ -43,6 +43,9 @@ class Noise:
 
     def variance(self, batch, examples: int | None = None):
         """E|g_B − G|² = tr Σ / B; drawn without replacement from ``examples``, times (N − B)/(N − 1)."""
+        sizes = np.asarray(batch)
+        if not (sizes >= 1).all() or (examples and not (sizes <= examples).all()):
+            raise Refused(f"batch is {batch}; allowed: from 1 to {examples or 'any number of'} examples")
         factor = 1.0 if examples is None else finite_population_factor(batch, examples)
         return self.trace / np.asarray(batch) * factor
 

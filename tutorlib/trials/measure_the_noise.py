@@ -18,6 +18,8 @@ from tutorlib.records import Run
 from tutorlib.theory.noise import Noise
 from tutorlib.trials import Diverged
 
+PLAN_RATE = 0.5  # not 1: a loop that forgot the rate would pass
+
 
 @functools.lru_cache(maxsize=1)
 def start(seed: int, examples: int, device: str) -> tuple[nn.Module, Data, torch.Tensor, Noise]:
@@ -38,7 +40,7 @@ def variance(run: Run, device: str) -> dict:
 def plan(run: Run, device: str) -> dict:
     """Spread of whole updates, micro_batch × accumulation, made by the training loop itself.
 
-    An update at rate 1 is minus the gradient the optimizer saw. ``distance`` compares the first update
+    An update divided by −η is the gradient the optimizer saw. ``distance`` compares the first update
     with the same examples in one part, ``rule_error`` with the gradient autograd gives for them, both
     relative to its length.
     """
@@ -48,8 +50,8 @@ def plan(run: Run, device: str) -> dict:
 
     def gradient(draw: int, micro_batch: int) -> torch.Tensor:
         twin, seed = copy.deepcopy(model), [run.seed, batch, s["micro_batch"], draw]
-        fit(twin, cross_entropy, data, batch=batch, micro_batch=micro_batch, rate=1.0, steps=1, seed=seed)
-        return flat(model) - flat(twin)
+        fit(twin, cross_entropy, data, batch=batch, micro_batch=micro_batch, rate=PLAN_RATE, steps=1, seed=seed)
+        return (flat(model) - flat(twin)) / PLAN_RATE
 
     squares, _ = spread((gradient(draw, s["micro_batch"]) for draw in range(s["draws"])), centre)
     parts, whole = gradient(0, s["micro_batch"]), gradient(0, batch)
@@ -67,8 +69,8 @@ def plan(run: Run, device: str) -> dict:
 def walk(run: Run, device: str) -> dict:
     """One way to spend the same examples: how far, how straight, and how much lower the loss.
 
-    ``drift`` is the displacement along −G, ``aim`` the cosine between the first step and the way to where
-    ``destination_steps`` further small-batch steps end.
+    ``drift`` is the displacement along −G; ``aim`` and ``aim_net`` are the cosines of the first step and of the
+    whole displacement with the way to where ``destination_steps`` steps of batch 32 end.
     """
     s = run.settings
     model, data, centre, _ = start(run.seed, s["examples"], device)
@@ -96,16 +98,17 @@ def walk(run: Run, device: str) -> dict:
         "net": float(moved.norm()),
         "path": float(path.diff(dim=0).norm(dim=1).sum()),
         "aim": float(torch.cosine_similarity(path[1] - path[0], goal - path[0], dim=0)),
+        "aim_net": float(torch.cosine_similarity(moved, goal - path[0], dim=0)),
         "loss_drop": before - after,
     }
 
 
 @functools.lru_cache(maxsize=1)
 def destination(seed: int, examples: int, steps: int, device: str) -> torch.Tensor:
-    """Where small-batch training (batch 32, rate 0.1) takes this seed's parameters in ``steps`` steps."""
+    """Where small-batch training (batch 32, rate 0.1) takes this seed's parameters, on draws of its own."""
     model, data, _, _ = start(seed, examples, device)
     far = copy.deepcopy(model)
-    fit(far, cross_entropy, data, batch=32, rate=0.1, steps=steps, seed=seed)
+    fit(far, cross_entropy, data, batch=32, rate=0.1, steps=steps, seed=[seed, 1])
     return flat(far)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from tutorlib.errors import Refused
 from tutorlib.records import Verdict
 from tutorlib.theory.statistics import Estimate, geometric_interval, mean_interval, ratio_interval
+from tutorlib.verdicts.claims import CLAIMS
 
 INCONCLUSIVE = "inconclusive at this budget"
 SAME_WITHIN = 1.25  # ratios of variances: 12 % in standard deviation
@@ -88,11 +89,14 @@ def at_most(bound: float, values) -> Finding:
 
 
 def verdict(
-    claim: str, says: str, measured: str, finding: Finding, would_change: str, *, held: str, condition: str = ""
+    claim: str, measured: str, finding: Finding, would_change: str, *, held: str, says: str = "", condition: str = ""
 ) -> Verdict:
-    """A verdict; with a ``condition``, what would hold *holds if* it is met."""
+    """A verdict on what the claim says or, for a row of its own, on ``says``.
+
+    With a ``condition``, what would hold *holds if* it is met.
+    """
     word = "holds if" if condition and finding.verdict == "holds" else finding.verdict
     found = finding.estimate
     value, low, high = (float(v) for v in (found.value, found.low, found.high)) if found else (None, None, None)
     condition = condition if word == "holds if" else ""
-    return Verdict(claim, says, word, measured, value, low, high, held, would_change, condition)
+    return Verdict(claim, says or CLAIMS[claim], word, measured, value, low, high, held, would_change, condition)

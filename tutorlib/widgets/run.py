@@ -1,5 +1,7 @@
 """Run an experiment from a cell: a progress bar, a stop that loses nothing, and one line that says what it was."""
 
+import signal
+import threading
 import time
 
 import ipywidgets as widgets
@@ -17,9 +19,7 @@ def run(experiment: Experiment, budget: str | None = None, **changes) -> Results
     of the experiment, ``seeds=6`` say. The notebook's stop button keeps what is measured; running the cell
     again goes on from there.
     """
-    from tutorlib.nn.device import pick  # torch comes in only when something is measured
-    from tutorlib.study import study
-
+    pick, study = _load()
     device = pick()
     experiment = experiment.at(budget or ("quick" if device.type == "cpu" else "full"), **changes)
     bar = Progress(experiment)
@@ -28,6 +28,19 @@ def run(experiment: Experiment, budget: str | None = None, **changes) -> Results
     bar.finish(results)
     print(sentence(results))
     return results
+
+
+def _load():
+    """What measures, and torch with it, only now; the stop button waits, for half an import cannot be repeated."""
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
+    try:
+        from tutorlib.nn.device import pick
+        from tutorlib.study import study
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, before)
+    return pick, study
 
 
 def sentence(results: Results) -> str:

@@ -5,12 +5,14 @@ import html
 from tutorlib.records import Verdict
 from tutorlib.widgets.show import Shown, number
 
-SIGNS = {"holds": "✓", "holds if": "✓ if", "does not hold": "✗", "inconclusive at this budget": "?"}
+SIGNS = {"holds": "✓", "holds if": "✓", "does not hold": "✗", "inconclusive at this budget": "?"}
 
 
 def interval(verdict: Verdict) -> str:
     if verdict.estimate is None:
         return "no bounded interval"
+    if verdict.low == 0 and verdict.estimate == verdict.high:  # a bound, not an interval
+        return f"≤ {number(verdict.high)}"
     return f"{number(verdict.estimate)} [{number(verdict.low)}, {number(verdict.high)}]"
 
 
