@@ -125,7 +125,7 @@ def plot_noise_scale(results: Results, guess=None) -> Axes:
     axes.set_yticks(range(6), labels)
     axes.set_ylim(5.5, -0.5)
     axes.set_xlim(-1.05, 3.05)
-    axes.set_xlabel("estimated ÷ exact noise scale (single draws beyond −1 and 3 stand at the edge)")
+    axes.set_xlabel("estimated ÷ exact noise scale")
     axes.legend(loc="upper right")
     style.small_print(axes, results)
     return axes

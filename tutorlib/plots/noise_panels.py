@@ -6,7 +6,7 @@ from matplotlib.patches import Ellipse
 
 from tutorlib.plots import style
 from tutorlib.plots.measure_the_noise import KINDS
-from tutorlib.theory.walk import largest_rate, walk
+from tutorlib.theory.walk import walk
 
 
 @style.look()
@@ -109,6 +109,6 @@ def plot_walks(rate: float, examples: int, steepness: float, noise: float, draw:
         xlabel="distance from the start",
         yticks=[],
         xticks=(0, 3, 6),
-        title=f"largest stable rate {largest_rate(curvature):.2g}",
+        title="dashed: to the minimum",
     )
     return axes

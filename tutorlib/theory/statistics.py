@@ -36,8 +36,8 @@ def sample(values, name: str = "values", least: int = 2) -> np.ndarray:
     values = np.asarray(values, dtype=float).ravel()
     if len(values) < least or not np.isfinite(values).all():
         raise Refused(
-            f"{name} has {len(values)} number(s), {np.isfinite(values).sum()} of them finite; allowed: at least {least}, "
-            "all finite. One draw or one seed has no spread: take more of them"
+            f"{name} has {len(values)} number(s), {np.isfinite(values).sum()} of them finite; allowed: "
+            f"at least {least}, all finite. One draw or one seed has no spread: take more of them"
         )
     return values
 

@@ -30,7 +30,7 @@ def show_verdicts(verdicts: list[Verdict]) -> Shown:
         + "".join(
             f"<td style='text-align:left;vertical-align:top'>{cell}</td>"
             for cell in (
-                f"<code>{v.claim}</code>",
+                f"<code style='white-space:nowrap'>{v.claim}</code>",
                 f"“{html.escape(v.says)}”<br><small>{html.escape(v.measured)}</small>",
                 f"{interval(v)}",
                 f"<b>{SIGNS[v.verdict]}</b>&nbsp;{v.verdict}" + (f" {html.escape(v.condition)}" if v.condition else ""),
