@@ -57,7 +57,8 @@ NOISE_SCALE = Experiment(
     trial="measure_the_noise.noise_scale",
     points=tuple(dict(zip(("problem", "route", "small", "big"), route, strict=True)) for route in ROUTES),
     print_under="Drawn with replacement; {examples:,} digits and fresh weights for every seed, MLP of 9,610 "
-    "parameters at initialization; {draws} draws a seed; closed form: 50 dimensions, variances 1/i; single draws beyond −1 and 3 stand at the edge",
+    "parameters at initialization; {draws} draws a seed; closed form: 50 dimensions, variances 1/i; "
+    "single draws beyond −1 and 3 stand at the edge",
     held={"examples": 1024, "draws": 32},
     full={"draws": 256},
 )
