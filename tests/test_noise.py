@@ -453,7 +453,7 @@ def test_running_statistics_stay_where_they_were_even_in_training_mode(instrumen
     assert all(map(torch.equal, before, model.buffers()))
 
 
-def refused(match, build=FAST["perceptron"], loss=cross_entropy, data=None, instrument=exact_noise):
+def expect_refusal(match, build=FAST["perceptron"], loss=cross_entropy, data=None, instrument=exact_noise):
     data = data or vectors()
     with pytest.raises(ValueError, match=match):
         instrument(made(build, data.x), loss, data)
@@ -462,7 +462,7 @@ def refused(match, build=FAST["perceptron"], loss=cross_entropy, data=None, inst
 @pytest.mark.parametrize("affine", [True, False])
 def test_batchnorm_in_training_mode_is_refused_and_the_layer_named(affine):
     words = r"looks across the batch at layer '1' \(BatchNorm1d\).*model\.eval\(\)"
-    refused(words, lambda: two_layers(second=nn.BatchNorm1d(5, affine=affine)))
+    expect_refusal(words, lambda: two_layers(second=nn.BatchNorm1d(5, affine=affine)))
 
 
 def centred(m, x):
@@ -471,13 +471,13 @@ def centred(m, x):
 
 
 def test_a_model_that_centres_over_the_batch_is_refused_without_any_batchnorm():
-    refused("looks across the batch at its own forward", lambda: Odd(centred))
+    expect_refusal("looks across the batch at its own forward", lambda: Odd(centred))
 
 
 @pytest.mark.parametrize("inplace", [False, True])
 def test_dropout_in_training_mode_is_refused_and_the_layer_named(inplace):
     words = r"random at layer '1' \(Dropout\).*dropout rate to 0"
-    refused(words, lambda: two_layers(second=nn.Dropout(0.3, inplace)))
+    expect_refusal(words, lambda: two_layers(second=nn.Dropout(0.3, inplace)))
 
 
 @pytest.mark.parametrize("layer, words", [(nn.Dropout(0.5), "random"), (nn.BatchNorm1d(5), "across")])
@@ -487,11 +487,11 @@ def test_a_last_layer_that_starts_at_zero_does_not_hide_a_layer_that_is_refused(
         nn.init.zeros_(model[2].weight)
         return model
 
-    refused(words, build)
+    expect_refusal(words, build)
 
 
 def test_a_loss_that_sums_is_refused():
-    refused("loss sums over the examples", loss=lambda o, y: cross_entropy(o, y, reduction="sum"))
+    expect_refusal("loss sums over the examples", loss=lambda o, y: cross_entropy(o, y, reduction="sum"))
 
 
 def test_a_loss_that_sums_is_refused_even_where_it_is_nearly_zero():
@@ -504,7 +504,7 @@ def test_a_loss_that_sums_is_refused_even_where_it_is_nearly_zero():
 
 
 def test_a_loss_for_every_example_is_refused():
-    refused(r"loss returned shape \(4,\)", loss=lambda o, y: cross_entropy(o, y, reduction="none"))
+    expect_refusal(r"loss returned shape \(4,\)", loss=lambda o, y: cross_entropy(o, y, reduction="none"))
 
 
 WEIGHTS = torch.tensor([1.0, 2.0, 4.0, 8.0, 16.0], dtype=torch.float64)
@@ -515,20 +515,20 @@ def weighted(outputs, targets):
 
 
 def test_a_class_weighted_loss_is_refused():
-    refused(r"plain mean over examples.*class weights", loss=weighted)
+    expect_refusal(r"plain mean over examples.*class weights", loss=weighted)
 
 
 def test_a_class_weighted_loss_is_refused_on_data_sorted_by_class_too():
     data = vectors(examples=40)
     order = torch.argsort(data.y, stable=True)
-    refused("class weights", loss=weighted, data=Data(data.x[order], data.y[order]))
+    expect_refusal("class weights", loss=weighted, data=Data(data.x[order], data.y[order]))
 
 
 @pytest.mark.parametrize("instrument", [exact_noise, per_example_squares])
 def test_nan_in_the_data_is_refused_and_the_example_named(instrument):
     data = vectors()
     data.x[6, 2] = math.nan
-    refused("first in example 6", data=data, instrument=instrument)
+    expect_refusal("first in example 6", data=data, instrument=instrument)
 
 
 @pytest.mark.parametrize("instrument", [exact_noise, per_example_squares, gradient_sampler])
