@@ -128,7 +128,8 @@ def test_the_lesson_runs_in_jupyterlab_and_its_controls_move_it(lab):
         page.wait_for_function(KERNEL_READY, timeout=60_000)
 
         lock_a_prediction(page)
-        move_a_panel(page)
+        move_a_panel(page, "minibatch gradients scatter", 4, "Batch 16", "arrows")
+        move_a_panel(page, "Along the flat direction", 1, "the rate is 2.56", "walk")
         find(page, "td", "does not hold")
         screenshot(page, "verdict")
         broken = page.evaluate(
@@ -158,21 +159,21 @@ def lock_a_prediction(page) -> None:
     find(page, ".widget-html-content", "Locked: between")
 
 
-def move_a_panel(page) -> None:
-    image = find(page, "img.widget-image")
+def move_a_panel(page, says: str, keys: int, then: str, name: str) -> None:
+    """Press the right arrow on the first slider of the panel whose sentence says so; the figure has to change."""
+    find(page, ".widget-html-content", says)
+    box = page.locator(".widget-vbox", has=page.locator("img.widget-image"), has_text=says).first
+    image, handle = box.locator("img.widget-image").first, box.locator(".noUi-handle").first
     before = image.get_attribute("src")
-    box = page.locator(".widget-vbox", has=page.locator("img.widget-image")).first
-    handle = box.locator(".noUi-handle").first
     handle.scroll_into_view_if_needed()
     handle.focus()
-    for _ in range(4):
+    for _ in range(keys):
         handle.press("ArrowRight")
-    page.wait_for_function(
-        "([image, before]) => image.src !== before", arg=[image.element_handle(), before], timeout=15_000
-    )
-    find(page, ".widget-html-content", "Batch 16")
+    moved = "([image, before]) => image.src !== before"
+    page.wait_for_function(moved, arg=[image.element_handle(), before], timeout=15_000)
+    find(page, ".widget-html-content", then)
     page.wait_for_timeout(500)
-    screenshot(page, "arrows")
+    screenshot(page, name)
 
 
 def screenshot(page, name: str) -> None:
