@@ -90,7 +90,11 @@ def test_without_git_the_commit_is_unknown(monkeypatch, error):
         raise error
 
     monkeypatch.setattr(subprocess, "run", fails)
-    assert device.commit() == "unknown"
+    device.commit.cache_clear()  # git is asked once a process
+    try:
+        assert device.commit() == "unknown"
+    finally:
+        device.commit.cache_clear()
 
 
 def test_waiting_for_the_processor_is_no_wait():

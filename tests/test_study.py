@@ -71,11 +71,11 @@ def test_the_learner_s_own_cache_is_used_when_no_store_is_given(tmp_path, monkey
     assert Store(tmp_path / "tiny.jsonl").load() == list(done.records)
 
 
-def test_progress_is_reported_before_every_run(tmp_path, monkeypatch):
+def test_progress_is_reported_at_the_start_and_after_every_run(tmp_path, monkeypatch):
     Trial(monkeypatch)
     seen = []
     study(TINY, "cpu", lambda *progress: seen.append(progress), Store(tmp_path / "tiny.jsonl"))
-    assert seen == [(done, 6) for done in range(6)]
+    assert seen == [(done, 6) for done in range(7)]
 
 
 @pytest.mark.parametrize("finished", range(6))

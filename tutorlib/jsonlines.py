@@ -37,6 +37,10 @@ class Line:
         """Raises ``ValueError`` on broken JSON, NaN, an unknown field or a missing one."""
         return _build(cls, json.loads(line, parse_constant=_refuse_constant))
 
+    def __reduce__(self):
+        """Between processes an object travels as its line."""
+        return type(self).from_json, (self.to_json(),)
+
 
 def _plain(value):
     if dataclasses.is_dataclass(value):

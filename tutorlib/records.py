@@ -8,6 +8,7 @@ that diverged is an *outcome*, never a number.
 import dataclasses
 import hashlib
 import itertools
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ from tutorlib.errors import Refused
 from tutorlib.jsonlines import Line, frozen
 
 OUTCOMES = ("ok", "diverged", "out_of_memory")
+SEEDS_TOGETHER = 8
 VERDICTS = ("holds", "holds if", "does not hold", "inconclusive at this budget")
 
 
@@ -91,7 +93,8 @@ class RunRecord(Line):
 class Experiment(Line):
     """An experiment as data: what varies, what is held (each held thing is a caveat), and the seeds.
 
-    ``trial`` names the function of :mod:`tutorlib.trials` that turns one run into numbers.
+    ``trial`` names the function of :mod:`tutorlib.trials` that turns one run into numbers, or many at once: all
+    that differ only in their seed and in the settings named in ``together``.
     ``points`` lists the settings that vary, one mapping a point. ``full`` replaces held settings when
     there is a GPU to spend. ``print_under`` is the small print of its figures, with the names of held
     settings in braces.
@@ -104,6 +107,7 @@ class Experiment(Line):
     print_under: str
     held: Mapping = field(default_factory=dict)
     full: Mapping = field(default_factory=dict)
+    together: tuple = ()
     seeds: int = 24
     base_seed: int = 0
 
@@ -122,6 +126,21 @@ class Experiment(Line):
         """Every point at every seed, seed by seed, so that an early stop leaves complete seeds."""
         seeds = range(1000 * self.base_seed, 1000 * self.base_seed + self.seeds)
         return [Run(self.name, {**self.held, **point}, seed) for seed in seeds for point in self.points]
+
+    def groups(self) -> list[list[Run]]:
+        """The runs that one call of the trial measures, in an order that leaves complete seeds behind.
+
+        One run a group or, with ``together``, blocks of eight seeds: which runs share a group never depends on
+        what is measured already, so that going on gives what an undisturbed study gives.
+        """
+        if not self.together:
+            return [[run] for run in self.runs()]
+        groups: dict = {}
+        for run in self.runs():
+            apart = {name: value for name, value in run.settings.items() if name not in self.together}
+            block = (run.seed - 1000 * self.base_seed) // SEEDS_TOGETHER
+            groups.setdefault((block, json.dumps(apart)), []).append(run)
+        return [groups[key] for key in sorted(groups, key=lambda key: key[0])]
 
     def at(self, budget: str = "quick", **changes) -> "Experiment":
         """The same experiment at the ``quick`` or the ``full`` budget, or with fields replaced."""

@@ -53,8 +53,8 @@ class Store:
         self.path = Path(path)
         self.unsaved: list[RunRecord] = []
 
-    def append(self, record: RunRecord) -> None:
-        data = (record.to_json() + "\n").encode()
+    def append(self, *records: RunRecord) -> None:
+        data = "".join(record.to_json() + "\n" for record in records).encode()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with open(self.path, "ab+") as file:
@@ -63,8 +63,9 @@ class Store:
                     data = b"\n" + data
                 file.write(data)
         except OSError as error:
-            self.unsaved.append(record)
-            if len(self.unsaved) == 1:
+            told = bool(self.unsaved)
+            self.unsaved.extend(records)
+            if not told:
                 warnings.warn(
                     f"Could not write to the cache {self.path} ({error.strerror}). What is measured stays in "
                     "this session only. Free some space, or set TUTORLIB_CACHE to a folder you can write to.",

@@ -2,11 +2,11 @@
 
 import importlib
 import time
-from collections.abc import Callable
-
-import torch
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, Executor, as_completed
 
 from tutorlib import store
+from tutorlib.errors import Refused
 from tutorlib.nn import device as devices
 from tutorlib.records import Experiment, Run, RunRecord
 from tutorlib.results import Results
@@ -18,45 +18,83 @@ def study(
     device: str | None = None,
     report: Callable | None = None,
     records: store.Store | None = None,
+    executor: Executor | None = None,
 ) -> Results:
-    """Every run of ``experiment`` on ``device``, in order; runs already in the store are not repeated.
+    """Every run of ``experiment`` on ``device``; runs already in the store are not repeated.
 
-    ``report(done, total)`` is called before each run. An interrupt (the stop button) ends the study with
-    what is measured; the run in flight is lost, and running again goes on from there.
+    ``report(done, total)`` is called at the start and after each group of runs. An interrupt (the stop button),
+    a crash or a lost worker costs the groups in flight and nothing else; running again goes on from there.
+    ``executor`` is any :class:`concurrent.futures.Executor`, a Dask cluster's ``client.get_executor()`` say: it
+    computes the groups, this process stores them. The values are the same whoever computes.
     """
-    device = devices.pick(device)
+    device, source = devices.pick(device).type, store.source_hash()
     records = records or store.live(experiment.name)
-    trial, source = find_trial(experiment.trial), store.source_hash()
     # A number belongs to its run, its device and its code: a change of any of them measures again.
-    known = {r.run.key: r for r in records.load() if r.source == source and r.machine.device == device.type}
-    runs, done, stopped = experiment.runs(), [], False
+    known = {r.run.key: r for r in records.load() if r.source == source and r.machine.device == device}
+    runs, stopped = experiment.runs(), False
+    missing = [group for group in experiment.groups() if not all(run.key in known for run in group)]
+
+    def done() -> list[RunRecord]:
+        return [known[run.key] for run in runs if run.key in known]
+
     try:
-        with devices.one_thread():
-            machine = devices.machine(device)
-            for run in runs:
-                if report:
-                    report(len(done), len(runs))
-                if run.key not in known:
-                    known[run.key] = measure(run, trial, device, machine, source)
-                    records.append(known[run.key])
-                done.append(known[run.key])
+        if report:
+            report(len(done()), len(runs))
+        for fresh in measured(missing, experiment, device, executor):
+            records.append(*fresh)
+            known.update({record.run.key: record for record in fresh})
+            if report:
+                report(len(done()), len(runs))
     except KeyboardInterrupt:
         stopped = True
-    return Results(experiment, tuple(done), stopped)
+    return Results(experiment, tuple(done()), stopped)
 
 
-def measure(run: Run, trial: Callable, device: torch.device, machine, source: str) -> RunRecord:
-    """One run as a record; divergence and out-of-memory are outcomes."""
-    began, values, outcome = time.perf_counter(), {}, "ok"
+def measured(groups: list, experiment: Experiment, device: str, executor: Executor | None) -> Iterator[list[RunRecord]]:
+    """The records of one group after another: in order here, as they come from an executor."""
+    if executor is None:
+        yield from (measure(group, experiment.trial, bool(experiment.together), device) for group in groups)
+        return
+    futures = [executor.submit(measure, group, experiment.trial, bool(experiment.together), device) for group in groups]
     try:
-        values = trial(run, str(device))
-    except Diverged:
-        outcome = "diverged"
-    except RuntimeError as error:
-        if not devices.out_of_memory(error):
-            raise
-        outcome = "out_of_memory"
-    return RunRecord(run, outcome, values, machine, source, round(time.perf_counter() - began, 4))
+        for future in as_completed(futures):
+            fresh = future.result()
+            if fresh[0].source != store.source_hash():
+                raise Refused("a worker runs another version of tutorlib than this process; install the same on both")
+            yield fresh
+    except Exception as error:
+        if isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker":
+            raise Refused(f"a worker was lost ({error}); what is measured is kept. Run again to go on") from error
+        raise
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+def measure(runs: list[Run], trial: str, together: bool, device: str) -> list[RunRecord]:
+    """One group as records; divergence and out-of-memory are outcomes."""
+    began, measure = time.perf_counter(), find_trial(trial)
+    with devices.one_thread():
+        machine = devices.machine(devices.pick(device))
+        try:
+            answers = measure(runs, device) if together else [measure(runs[0], device)]
+        except Diverged as diverged:
+            answers = [diverged] * len(runs)
+        except RuntimeError as error:
+            if not devices.out_of_memory(error):
+                raise
+            answers = [error] * len(runs)
+    seconds = round((time.perf_counter() - began) / len(runs), 4)
+    return [
+        RunRecord(
+            run, outcome(answer), answer if isinstance(answer, dict) else {}, machine, store.source_hash(), seconds
+        )
+        for run, answer in zip(runs, answers, strict=True)
+    ]
+
+
+def outcome(answer) -> str:
+    return "ok" if isinstance(answer, dict) else "diverged" if isinstance(answer, Diverged) else "out_of_memory"
 
 
 def find_trial(name: str) -> Callable:

@@ -1,6 +1,5 @@
 """The training loop, with its micro-batches written out."""
 
-import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ def fit(
     data: Data,
     *,
     batch: int,
-    rate: float,
+    rate: float | Callable[[int], float],
     steps: int,
     seed,
     micro_batch: int | None = None,
@@ -40,17 +39,16 @@ def fit(
     """Train ``model`` in place for ``steps`` updates of ``batch`` examples, ``micro_batch`` at a time.
 
     ``loss(outputs, targets)`` is a mean over examples. Each part counts by its share of the batch, so a
-    smaller last part is right too; ``batch = micro_batch × accumulation``. A loss or step that is not
-    finite ends the run as a result, with the parameters of the step before. ``after_step(model)`` watches.
+    smaller last part is right too; ``batch = micro_batch × accumulation``. ``rate`` is a number or a schedule,
+    step → rate from step 0. A loss or step that is not finite ends the run as a result, with the parameters of
+    the step before. ``after_step(model)`` watches.
     """
     check_batch(batch, len(data))
     micro_batch = check_batch(batch if micro_batch is None else micro_batch, batch, "micro_batch", "the batch")
-    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < math.inf:
-        raise Refused(f"rate is {rate!r}; allowed: a finite number of at least 0")
-    check_batch(steps, name="steps")
+    paces = pace(rate, check_batch(steps, name="steps"))
     model.zero_grad()
     states, losses = {}, []
-    for examples in itertools.islice(batches(len(data), batch, seed, data.x.device), steps):
+    for rate, examples in zip(paces, batches(len(data), batch, seed, data.x.device), strict=False):
         total = 0.0
         for part in examples.split(micro_batch):
             share = len(part) / len(examples)
@@ -73,12 +71,28 @@ def fit(
     return Fit(tuple(losses))
 
 
+def pace(rate: float | Callable[[int], float], steps: int) -> list[float]:
+    """The rate of every step; ``ValueError`` where it is not a finite number of at least 0."""
+    rates = [rate(step) for step in range(steps)] if callable(rate) else [rate] * steps
+    for step, value in enumerate(rates):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+            at = f" at step {step}" if callable(rate) else ""
+            raise Refused(f"rate is {value!r}{at}; allowed: a finite number of at least 0")
+    return rates
+
+
 def batches(examples: int, batch: int, seed, device="cpu") -> Iterator[torch.Tensor]:
-    """Indices of one batch after another, for ever: each epoch a new order, its incomplete end dropped.
+    """Indices of one batch after another, for ever, epoch by epoch.
 
     The order depends on the seed alone, so batch 1 and batch 128 walk through the same examples.
     """
+    for epoch in epochs(examples, batch, seed):
+        yield from epoch.to(device)
+
+
+def epochs(examples: int, batch: int, seed) -> Iterator[torch.Tensor]:
+    """Indices (steps, batch) of one epoch after another: each a new order, its incomplete end dropped."""
     rng = np.random.default_rng(seed)
     while True:
-        order = torch.from_numpy(rng.permutation(examples)).to(device)
-        yield from order[: examples // batch * batch].split(batch)
+        order = torch.from_numpy(rng.permutation(examples))
+        yield order[: examples // batch * batch].view(-1, batch)

@@ -1,5 +1,6 @@
 """Which device computes: the only file that names CUDA and MPS."""
 
+import functools
 import os
 import platform
 import subprocess
@@ -85,6 +86,7 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
+@functools.cache
 def commit() -> str:
     """The commit of the checkout this package runs from; "unknown" when installed without one."""
     here = Path(__file__).parent

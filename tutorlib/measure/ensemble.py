@@ -1,0 +1,124 @@
+"""Many replicas of one model trained at once, each equal to :func:`~tutorlib.measure.fit.fit` with its seed."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from tutorlib.errors import Refused
+from tutorlib.measure.chunk import Chunk, losses_of, orders
+from tutorlib.measure.fit import Fit, pace
+from tutorlib.measure.replica_layers import batched_layers
+from tutorlib.nn.data import Data
+from tutorlib.nn.optimizers import sgd
+from tutorlib.theory.noise import check_batch
+
+# What one call should hold on a processor, from timings in course/log.md: more rows (replicas × examples or
+# tokens) or more parameters fall out of its caches, and then replicas wait for memory instead of for each other.
+ROWS, ROWS_GENERAL, NUMBERS = 8192, 1024, 2_000_000
+
+
+def fit_ensemble(
+    models: Sequence[nn.Module],
+    loss: Callable,
+    data: Data,
+    *,
+    batch: int,
+    rates: Sequence,
+    steps: int,
+    seeds: Sequence,
+    subsets: torch.Tensor | None = None,
+    micro_batch: int | None = None,
+    optimizer: Callable = sgd,
+    after_step: Callable | None = None,
+    chunk: int | None = None,
+) -> list[Fit]:
+    """Train replica r = ``models[r]`` in place at ``rates[r]`` in the data order of ``seeds[r]``, all at once.
+
+    Everything else is as in ``fit``: a rate is a number or a schedule, micro-batches are accumulated, a replica
+    that diverges ends alone with the parameters of the step before. ``subsets`` (replicas, examples) gives each
+    replica its own training examples, as indices into ``data``. ``after_step(ensemble)`` watches, and may
+    :meth:`~Ensemble.stop` replicas. ``chunk`` replicas share a call; the default never loses to one by one.
+    Dropout draws one mask a replica from torch's stream, so it equals ``fit`` in distribution only.
+    """
+    if not len(models) == len(rates) == len(seeds):
+        raise Refused(
+            f"models, rates and seeds have {len(models)}, {len(rates)} and {len(seeds)} entries; "
+            "allowed: one of each a replica"
+        )
+    examples = len(data) if subsets is None else subsets.shape[1]
+    check_batch(batch, examples)
+    micro_batch = check_batch(batch if micro_batch is None else micro_batch, batch, "micro_batch", "the batch")
+    paces = torch.tensor([pace(rate, check_batch(steps, name="steps")) for rate in rates], dtype=torch.float64).T
+    chunk = check_batch(chunk or chunk_size(models[0], data, micro_batch), name="chunk")
+    ensemble = Ensemble(models, loss)
+    for these in np.array_split(np.arange(len(models)), -(-len(models) // chunk)):  # evenly: a chunk of one is slow
+        order = orders(examples, batch, [seeds[r] for r in these], None if subsets is None else subsets[these].cpu())
+        ensemble.chunks.append(Chunk(these.tolist(), models, order, paces[:, these]))
+    for step in range(steps):
+        for member in ensemble.chunks:
+            member.step(loss, data, micro_batch, optimizer)
+        ensemble.steps_done = step + 1
+        ensemble.bury()
+        if after_step:
+            after_step(ensemble)
+        if not ensemble.live:
+            break
+    return ensemble.finish()
+
+
+def chunk_size(model: nn.Module, data: Data, micro_batch: int) -> int:
+    """How many replicas one call should hold: all of them on a GPU, what fits the caches on a processor."""
+    if data.x.device.type != "cpu":
+        return 2**20
+    rows = micro_batch * (1 if data.x.is_floating_point() else data.x[0].numel())
+    most = ROWS if batched_layers(model) else ROWS_GENERAL
+    return max(1, min(most // rows, NUMBERS // sum(p.numel() for p in model.parameters())))
+
+
+class Ensemble:
+    """Replicas in training, in chunks that move in lockstep: what ``after_step`` watches."""
+
+    def __init__(self, models: Sequence[nn.Module], loss: Callable):
+        self.models, self.loss = models, loss
+        self.chunks: list[Chunk] = []
+        self.steps_done, self.diverged = 0, set()
+        self.losses: dict[int, list[float]] = {replica: [] for replica in range(len(models))}
+
+    @property
+    def live(self) -> list[int]:
+        """The replicas still training, in rising order."""
+        return [replica for chunk in self.chunks for replica in chunk.replicas]
+
+    def bury(self, look_away: int = 32) -> None:
+        """End the replicas that have diverged; on a GPU only every 32 steps, for a look waits until it is idle."""
+        for chunk in self.chunks:
+            if chunk.alive.device.type == "cpu" or self.steps_done % look_away == 0:
+                dead = chunk.dead()
+                self.diverged.update(dead)
+                self.stop(dead)
+
+    def stop(self, replicas: Iterable[int]) -> None:
+        """End these replicas here: their models get the parameters of this moment."""
+        leaving = set(replicas)
+        for chunk in self.chunks:
+            if leaving & set(chunk.replicas):
+                for replica, losses in chunk.release(leaving, self.models).items():
+                    self.losses[replica] += losses
+        self.chunks = [chunk for chunk in self.chunks if chunk.replicas]
+
+    @torch.no_grad()
+    def losses_on(self, data: Data) -> np.ndarray:
+        """The mean loss of every live replica on the same examples, in the order of :attr:`live`."""
+        found = []
+        for chunk in self.chunks:
+            outputs = chunk.stack.evaluate(data.x)
+            found.append(losses_of(self.loss, outputs, data.y.expand(len(outputs), *data.y.shape)))
+        return torch.cat(found).cpu().numpy() if found else np.zeros(0)
+
+    def finish(self) -> list[Fit]:
+        """End everyone, and say what each replica's losses were."""
+        self.bury(look_away=1)
+        self.stop(self.live)
+        return [Fit(tuple(losses), replica in self.diverged) for replica, losses in self.losses.items()]
