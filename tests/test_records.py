@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -251,6 +252,57 @@ def test_the_full_budget_replaces_held_settings_and_nothing_else():
 
 def test_the_small_print_names_what_is_held():
     assert EXPERIMENT.small_print == "1,024 digits"
+
+
+WIDE = EXPERIMENT.at(points=grid(batch=(1, 8), rate=(0.1, 0.2, 0.3)), together=("seed", "rate"), seeds=24)
+
+
+@pytest.mark.parametrize("line", [*LINES, WIDE, *WIDE.groups()[0][:2]], ids=kind)
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_line_between_processes_comes_back_equal_and_frozen(line, protocol):
+    again = pickle.loads(pickle.dumps(line, protocol))
+    assert again == line and type(again) is type(line) and again.to_json() == line.to_json()
+    assert getattr(again, "key", "") == getattr(line, "key", "")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        again.anything = 1
+
+
+def test_without_together_a_group_is_one_run():
+    assert EXPERIMENT.groups() == [[run] for run in EXPERIMENT.runs()]
+
+
+def test_without_the_seed_in_together_a_group_is_one_seed():
+    groups = WIDE.at(together=("rate",)).groups()
+    assert [group[0].seed for group in groups] == [seed for seed in range(2000, 2024) for _ in (1, 8)]
+    assert all([run.settings["rate"] for run in group] == [0.1, 0.2, 0.3] for group in groups)
+
+
+def test_a_group_is_eight_seeds_at_every_value_of_what_goes_together():
+    groups = WIDE.groups()
+    assert len(groups) == 3 * 2 and all(len(group) == 8 * 3 for group in groups)
+    for number, group in enumerate(groups):
+        first = 2000 + 8 * (number // 2)
+        assert {run.settings["batch"] for run in group} == {(1, 8)[number % 2]}
+        assert [(run.seed, run.settings["rate"]) for run in group] == list(
+            itertools.product(range(first, first + 8), (0.1, 0.2, 0.3))
+        )
+
+
+@pytest.mark.parametrize("seeds", [1, 7, 8, 9, 16, 24])
+@pytest.mark.parametrize("together", [(), ("rate",), ("seed",), ("seed", "rate"), ("batch", "seed", "rate", "draws")])
+def test_every_run_is_in_exactly_one_group_and_complete_seeds_come_first(together, seeds):
+    experiment = WIDE.at(together=together, seeds=seeds)
+    groups = experiment.groups()
+    runs = [run for group in groups for run in group]
+    assert len(runs) == len(experiment.runs()) and set(runs) == set(experiment.runs())
+    blocks = [run.seed // 8 if "seed" in together else run.seed for run in runs]
+    assert blocks == sorted(blocks)
+
+
+@pytest.mark.parametrize("together", [("rate",), ("seed",), ("seed", "rate"), ("seed", "batch", "rate")])
+def test_more_seeds_are_more_groups_behind_the_same_ones(together):
+    few, many = (WIDE.at(together=together, seeds=seeds).groups() for seeds in (8, 24))
+    assert many[: len(few)] == few and len(many) == 3 * len(few)
 
 
 def test_a_grid_is_every_combination_with_the_last_axis_fastest():

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -184,6 +185,52 @@ def test_a_folder_that_cannot_be_made_is_told_once_and_the_records_stay_in_memor
     (said,) = appended_with_warnings(into, (0, 1))
     assert "TUTORLIB_CACHE" in said
     assert into.load() == [record(0), record(1)]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_a_device_that_is_full_is_told_once_and_keeps_every_record_of_an_append():
+    into = Store("/dev/full")
+    with pytest.warns(UserWarning, match=r"/dev/full \(No space left on device\).*TUTORLIB_CACHE") as told:
+        into.append(record(0), record(1))
+        into.append(record(2))
+    assert len(told) == 1 and into.unsaved == [record(0), record(1), record(2)]
+
+
+@pytest.mark.parametrize("fits", [0, 1, 300, 900], ids=lambda fits: f"{fits} bytes")
+def test_a_disk_that_fills_up_in_the_middle_of_an_append_loses_no_record(tmp_path, fits):
+    into = Store(tmp_path / "walk.jsonl")
+    into.append(record(0), record(1))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (into.path.stat().st_size + fits, before[1]))
+    try:
+        with pytest.warns(UserWarning, match="TUTORLIB_CACHE") as told:
+            into.append(*map(record, range(2, 6)))
+            into.append(record(6))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert len(told) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a torn line is reported
+        assert {r.run.seed for r in into.load()} == set(range(7))
+        into.append(record(7))
+        assert {r.run.seed for r in into.load()} == set(range(8))
+        assert {r.run.seed for r in Store(into.path).load()} >= {0, 1, 7}
+
+
+def test_several_records_are_appended_by_one_write(tmp_path, monkeypatch):
+    path, locks = tmp_path / "walk.jsonl", []
+    monkeypatch.setattr(fcntl, "flock", lambda file, kind: locks.append(kind))
+    Store(path).append(*map(record, range(20)))
+    assert locks == [fcntl.LOCK_EX] and quietly(Store(path).load) == [record(seed) for seed in range(20)]
+
+
+@pytest.mark.parametrize("kept", [1, 40, -1], ids=["one byte", "forty bytes", "all but the last byte"])
+def test_several_records_after_a_half_written_line_are_all_whole(tmp_path, kept):
+    path = tmp_path / "walk.jsonl"
+    path.write_bytes(record(0).to_json().encode()[:kept])
+    Store(path).append(record(1), record(2))
+    with pytest.warns(UserWarning, match="skipped 1 unreadable line"):
+        assert Store(path).load() == [record(1), record(2)]
 
 
 def test_the_cache_is_where_the_environment_says(tmp_path, monkeypatch):

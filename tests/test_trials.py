@@ -11,7 +11,7 @@ from tutorlib.verdicts import measure_the_noise as lesson
 
 
 def test_every_experiment_names_a_trial_that_exists():
-    for experiment, _ in lesson.VERDICTS:
+    for (experiment,), _ in lesson.VERDICTS:
         assert callable(find_trial(experiment.trial))
 
 
@@ -36,7 +36,7 @@ def test_at_a_vanishing_rate_small_steps_go_as_far_as_one_step_at_the_scaled_rat
 def test_the_verdict_table_counts_how_often_each_verdict_survives(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("TUTORLIB_CACHE", str(tmp_path))
     small = WALK.at(seeds=2, held={**WALK.held, "examples": 128, "destination_steps": 2})
-    monkeypatch.setattr(lesson, "VERDICTS", ((small, lesson.walk_verdicts),))
+    monkeypatch.setattr(lesson, "VERDICTS", (((small,), lesson.walk_verdicts),))
     command_line.main(["verdicts", "--seeds", "2"])
     out = capsys.readouterr().out
     assert out.count("\n") == 7 and "D0-08" in out and "/2" in out

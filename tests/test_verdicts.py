@@ -367,6 +367,6 @@ def test_a_diverged_run_takes_its_seed_out_of_every_verdict(judge, records):
 
 
 def test_every_experiment_of_the_lesson_is_judged():
-    assert [e for e, _ in VERDICTS] == [VARIANCE, FOUR_PLANS, WALK, NOISE_SCALE]
+    assert [e for es, _ in VERDICTS for e in es] == [VARIANCE, FOUR_PLANS, WALK, NOISE_SCALE]
     assert {judge for _, judge in VERDICTS} == {judge for judge, _ in LAWFUL}
     assert len(PLANS) == len(ROUTES) == 4

@@ -4,10 +4,10 @@ import argparse
 import sys
 
 from tutorlib.store import PACKAGE, Store
-from tutorlib.verdicts import measure_the_noise
+from tutorlib.verdicts import measure_the_noise, race_two_speeds
 from tutorlib.widgets.show import number
 
-LESSONS = {"01": measure_the_noise}
+LESSONS = {"01": measure_the_noise, "05": race_two_speeds}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -32,12 +32,12 @@ def verdicts_under_other_seeds(lesson, count: int) -> None:
 
     rounds = []
     for base_seed in range(count + 1):
+        measured = {
+            experiment.name: study(experiment.at(base_seed=base_seed), report=progress(experiment, base_seed))
+            for experiment in {e.name: e for experiments, _ in lesson.VERDICTS for e in experiments}.values()
+        }
         rounds.append(
-            [
-                verdict
-                for experiment, judge in lesson.VERDICTS
-                for verdict in judge(study(experiment.at(base_seed=base_seed), report=progress(experiment, base_seed)))
-            ]
+            [v for experiments, judge in lesson.VERDICTS for v in judge(*(measured[e.name] for e in experiments))]
         )
     print(file=sys.stderr)
     print(f"{'claim':<7} {'stored verdict':<28} {'same':>7}  {'estimate: stored, least … most':<32} measured")

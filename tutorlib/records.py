@@ -6,6 +6,7 @@ that diverged is an *outcome*, never a number.
 """
 
 import dataclasses
+import functools
 import hashlib
 import itertools
 import json
@@ -48,7 +49,7 @@ class Run(Line):
     def __post_init__(self):
         object.__setattr__(self, "settings", frozen(self.settings, "settings"))
 
-    @property
+    @functools.cached_property
     def key(self) -> str:
         """Sixteen hex digits that are the same exactly when the run is."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
@@ -93,8 +94,8 @@ class RunRecord(Line):
 class Experiment(Line):
     """An experiment as data: what varies, what is held (each held thing is a caveat), and the seeds.
 
-    ``trial`` names the function of :mod:`tutorlib.trials` that turns one run into numbers, or many at once: all
-    that differ only in their seed and in the settings named in ``together``.
+    ``trial`` names the function of :mod:`tutorlib.trials` that turns one run into numbers, or several at once:
+    those that differ only in what ``together`` names, settings and perhaps "seed".
     ``points`` lists the settings that vary, one mapping a point. ``full`` replaces held settings when
     there is a GPU to spend. ``print_under`` is the small print of its figures, with the names of held
     settings in braces.
@@ -130,15 +131,15 @@ class Experiment(Line):
     def groups(self) -> list[list[Run]]:
         """The runs that one call of the trial measures, in an order that leaves complete seeds behind.
 
-        One run a group or, with ``together``, blocks of eight seeds: which runs share a group never depends on
-        what is measured already, so that going on gives what an undisturbed study gives.
+        Seeds go together in blocks of eight. Which runs share a group never depends on what is measured already,
+        so that going on gives what an undisturbed study gives.
         """
         if not self.together:
             return [[run] for run in self.runs()]
         groups: dict = {}
         for run in self.runs():
             apart = {name: value for name, value in run.settings.items() if name not in self.together}
-            block = (run.seed - 1000 * self.base_seed) // SEEDS_TOGETHER
+            block = run.seed // SEEDS_TOGETHER if "seed" in self.together else run.seed
             groups.setdefault((block, json.dumps(apart)), []).append(run)
         return [groups[key] for key in sorted(groups, key=lambda key: key[0])]
 

@@ -1,6 +1,5 @@
 """What an experiment has measured so far, and its columns of numbers."""
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 
@@ -49,7 +48,7 @@ def column(records, name: str, **settings) -> np.ndarray:
     Only seeds whose every run ended well are used, so that two columns pair up row by row.
     """
     records = {r.run: r for r in records}.values()
-    points = {json.dumps(dict(r.run.settings)) for r in records}
+    points = {frozenset(r.run.settings.items()) for r in records}
     well = Counter(r.run.seed for r in records if r.outcome == "ok")
     chosen = [
         r

@@ -2,8 +2,9 @@
 
 import importlib
 import time
+import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, as_completed
+from concurrent.futures import BrokenExecutor, Executor, Future, as_completed
 
 from tutorlib import store
 from tutorlib.errors import Refused
@@ -31,48 +32,62 @@ def study(
     records = records or store.live(experiment.name)
     # A number belongs to its run, its device and its code: a change of any of them measures again.
     known = {r.run.key: r for r in records.load() if r.source == source and r.machine.device == device}
-    runs, stopped = experiment.runs(), False
+    runs, futures, stopped = experiment.runs(), [], False
     missing = [group for group in experiment.groups() if not all(run.key in known for run in group)]
 
-    def done() -> list[RunRecord]:
-        return [known[run.key] for run in runs if run.key in known]
+    def keep(fresh: list[RunRecord]) -> None:
+        if fresh[0].source != source:
+            raise Refused("a worker runs another version of tutorlib than this process; install the same on both")
+        records.append(*fresh)
+        known.update({record.run.key: record for record in fresh})
 
     try:
-        if report:
-            report(len(done()), len(runs))
-        for fresh in measured(missing, experiment, device, executor):
-            records.append(*fresh)
-            known.update({record.run.key: record for record in fresh})
-            if report:
-                report(len(done()), len(runs))
+        say_progress(report, known, runs)
+        for fresh in measured(missing, experiment, device, executor, futures):
+            keep(fresh)
+            say_progress(report, known, runs)
     except KeyboardInterrupt:
         stopped = True
-    return Results(experiment, tuple(done()), stopped)
+    finally:  # what came back while something else failed is kept too
+        for fresh in [future.result() for future in futures if not future.cancel() and succeeded(future)]:
+            if fresh[0].run.key not in known:
+                keep(fresh)
+    return Results(experiment, tuple(known[run.key] for run in runs if run.key in known), stopped)
 
 
-def measured(groups: list, experiment: Experiment, device: str, executor: Executor | None) -> Iterator[list[RunRecord]]:
-    """The records of one group after another: in order here, as they come from an executor."""
+def say_progress(report: Callable | None, known: dict, runs: list[Run]) -> None:
+    if report:
+        report(sum(run.key in known for run in runs), len(runs))
+
+
+def succeeded(future: Future) -> bool:
+    return future.done() and not future.cancelled() and future.exception() is None
+
+
+def measured(
+    groups: list, experiment: Experiment, device: str, executor: Executor | None, futures: list[Future]
+) -> Iterator[list[RunRecord]]:
+    """The records of one group after another: in order here, as they come from an executor (``futures`` fills up)."""
+    arguments = (experiment.trial, bool(experiment.together), device)
     if executor is None:
-        yield from (measure(group, experiment.trial, bool(experiment.together), device) for group in groups)
+        yield from (measure(group, *arguments) for group in groups)
         return
-    futures = [executor.submit(measure, group, experiment.trial, bool(experiment.together), device) for group in groups]
     try:
+        for group in groups:
+            futures.append(executor.submit(measure, group, *arguments, uuid.uuid4().hex))
         for future in as_completed(futures):
-            fresh = future.result()
-            if fresh[0].source != store.source_hash():
-                raise Refused("a worker runs another version of tutorlib than this process; install the same on both")
-            yield fresh
+            yield future.result()
     except Exception as error:
         if isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker":
             raise Refused(f"a worker was lost ({error}); what is measured is kept. Run again to go on") from error
         raise
-    finally:
-        for future in futures:
-            future.cancel()
 
 
-def measure(runs: list[Run], trial: str, together: bool, device: str) -> list[RunRecord]:
-    """One group as records; divergence and out-of-memory are outcomes."""
+def measure(runs: list[Run], trial: str, together: bool, device: str, call: str = "") -> list[RunRecord]:
+    """One group as records; divergence and out-of-memory are outcomes.
+
+    ``call`` makes every call its own: some executors answer an equal one from memory, errors too.
+    """
     began, measure = time.perf_counter(), find_trial(trial)
     with devices.one_thread():
         machine = devices.machine(devices.pick(device))
@@ -94,7 +109,13 @@ def measure(runs: list[Run], trial: str, together: bool, device: str) -> list[Ru
 
 
 def outcome(answer) -> str:
-    return "ok" if isinstance(answer, dict) else "diverged" if isinstance(answer, Diverged) else "out_of_memory"
+    if isinstance(answer, dict):
+        return "ok"
+    if isinstance(answer, Diverged):
+        return "diverged"
+    if isinstance(answer, RuntimeError) and devices.out_of_memory(answer):
+        return "out_of_memory"
+    raise TypeError(f"a trial answered {answer!r}; allowed: a dict of values, or a Diverged")
 
 
 def find_trial(name: str) -> Callable:

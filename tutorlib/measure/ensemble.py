@@ -99,6 +99,13 @@ class Ensemble:
                 self.diverged.update(dead)
                 self.stop(dead)
 
+    def write(self, replicas: Iterable[int]) -> None:
+        """Copy the parameters of this moment into these replicas' models, and go on."""
+        for chunk in self.chunks:
+            for row, replica in enumerate(chunk.replicas):
+                if replica in replicas:
+                    chunk.stack.write_to(self.models[replica], row)
+
     def stop(self, replicas: Iterable[int]) -> None:
         """End these replicas here: their models get the parameters of this moment."""
         leaving = set(replicas)

@@ -4,8 +4,10 @@ import functools
 import os
 import platform
 import subprocess
+import threading
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 
@@ -43,18 +45,27 @@ def synchronize(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
+INSIDE = SimpleNamespace(lock=threading.Lock(), count=0, before=None)
+
+
 @contextmanager
 def one_thread():
     """Compute on one processor core inside: for small models a second thread costs more than it gives.
 
     Two threads on a busy two-core machine took 157 s for what one did in 8 s (course/log.md).
     """
-    before = torch.get_num_threads()
+    with INSIDE.lock:
+        INSIDE.count += 1
+        if INSIDE.count == 1:
+            INSIDE.before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        with INSIDE.lock:
+            INSIDE.count -= 1
+            if not INSIDE.count:  # the last of several that overlap restores what the first one found
+                torch.set_num_threads(INSIDE.before)
 
 
 def out_of_memory(error: Exception) -> bool:

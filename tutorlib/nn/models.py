@@ -1,12 +1,15 @@
 """The models of the course: a perceptron, a one-dimensional convolutional net, a small GPT."""
 
 import itertools
+import threading
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from tutorlib.errors import Refused
+
+ONE_AT_A_TIME = threading.Lock()  # the random stream belongs to the whole process, and studies may run in threads
 
 
 def mlp(inputs: int = 64, width: int = 128, classes: int = 10, depth: int = 1) -> nn.Sequential:
@@ -76,7 +79,7 @@ def make(name: str, seed: int, device: torch.device | str = "cpu", **sizes) -> n
     makers = {"mlp": mlp, "cnn": cnn, "gpt": GPT}
     if name not in makers:
         raise Refused(f"model is {name!r}; allowed: {', '.join(makers)}")
-    with torch.random.fork_rng(devices=[]):
+    with ONE_AT_A_TIME, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return makers[name](**sizes).to(device)
 

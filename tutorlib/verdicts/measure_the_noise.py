@@ -180,10 +180,10 @@ def noise_scale_verdicts(records) -> list[Verdict]:
 
 
 VERDICTS = (
-    (lesson.VARIANCE, variance_verdicts),
-    (lesson.FOUR_PLANS, plan_verdicts),
-    (lesson.WALK, walk_verdicts),
-    (lesson.NOISE_SCALE, noise_scale_verdicts),
+    ((lesson.VARIANCE,), variance_verdicts),
+    ((lesson.FOUR_PLANS,), plan_verdicts),
+    ((lesson.WALK,), walk_verdicts),
+    ((lesson.NOISE_SCALE,), noise_scale_verdicts),
 )
 
 RECORDED = (lesson.ARROWS,)

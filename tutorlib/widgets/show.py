@@ -24,11 +24,14 @@ class Shown:
         return bundle
 
 
-def show(axes) -> Shown:
-    """A figure as the last line of a cell; its text says what is drawn and lists every measured point."""
+def show(axes, points: bool = True) -> Shown:
+    """A figure as the last line of a cell; its text says what is drawn and lists every measured point.
+
+    Timings differ on every machine: ``points=False`` leaves them to the eye.
+    """
     drawn = f"Figure: {axes.get_ylabel() or 'rows'} against {axes.get_xlabel()}".replace("\n", " ")
-    points = [f"({number(x)}, {number(y)})" for line, *_ in axes.containers for x, y in line.get_xydata()]
-    return Shown(png(axes), f"{drawn}. Points: {' '.join(points)}" if points else drawn)
+    listed = [f"({number(x)}, {number(y)})" for line, *_ in axes.containers for x, y in line.get_xydata()]
+    return Shown(png(axes), f"{drawn}. Points: {' '.join(listed)}" if points and listed else drawn)
 
 
 def number(value: float) -> str:

@@ -1,0 +1,53 @@
+"""How long a training step takes: warmed up, synchronised on both sides, in parts."""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from tutorlib.measure.fit import batches
+from tutorlib.nn.data import Data
+from tutorlib.nn.device import synchronize
+from tutorlib.theory.noise import check_batch
+
+
+@dataclass(frozen=True)
+class StepSeconds:
+    """Medians over the repeats, in seconds: the forward pass with its loss, the backward pass, and the whole step."""
+
+    forward: float
+    backward: float
+    step: float
+
+
+def step_seconds(
+    model: nn.Module, loss: Callable, data: Data, *, batch: int, repeats: int = 9, warm_up: int = 3, seed=0
+) -> StepSeconds:
+    """Time ``repeats`` SGD steps of ``model`` at ``batch``, after ``warm_up`` steps that do not count.
+
+    The step is torch's own (``torch.optim.SGD``), examples already on the device; rate 0, so the model stays as it
+    was. Fetching data and moving it are not timed: a slow loader looks like a slow device, so time yours first.
+    """
+    check_batch(batch, len(data))
+    check_batch(repeats, name="repeats")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    order, device, rows = batches(len(data), batch, seed, data.x.device), data.x.device, []
+    for _ in range(warm_up + repeats):
+        chosen = next(order)
+        x, y = data.x[chosen], data.y[chosen]
+        synchronize(device)
+        began = time.perf_counter()
+        value = loss(model(x), y)
+        synchronize(device)
+        half = time.perf_counter()
+        value.backward()
+        synchronize(device)
+        back = time.perf_counter()
+        optimizer.step()
+        optimizer.zero_grad()
+        synchronize(device)
+        rows.append((half - began, back - half, time.perf_counter() - began))
+    return StepSeconds(*(statistics.median(column) for column in zip(*rows[warm_up:], strict=True)))

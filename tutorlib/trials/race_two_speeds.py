@@ -1,0 +1,190 @@
+"""The runs of lesson 05: steps to a target, the noise scale on the way, the clock, branches, and warm-up."""
+
+import copy
+import functools
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
+
+from tutorlib.measure.clock import step_seconds
+from tutorlib.measure.ensemble import fit_ensemble
+from tutorlib.measure.noise import exact_noise
+from tutorlib.measure.race import look_at, steps_to_target
+from tutorlib.nn.data import Data, digits
+from tutorlib.nn.models import make
+from tutorlib.nn.optimizers import adamw, sgd
+from tutorlib.records import Run
+from tutorlib.theory.trade_off import critical_from_noise
+from tutorlib.trials import Diverged
+
+OPTIMIZERS = {"SGD": sgd, "Adam": adamw}
+
+
+@functools.lru_cache(maxsize=2)
+def all_digits(held_out: int, device: str) -> tuple[Data, Data]:
+    """All 1,797 digits in one shuffled order, and the first ``held_out`` of them, on which nobody trains."""
+    data = digits(1797, seed=12345, device=device)
+    return data, Data(data.x[:held_out], data.y[:held_out])
+
+
+def subset(seed: int, examples: int, held_out: int) -> torch.Tensor:
+    """The seed's own training examples, drawn from those that are not held out."""
+    return torch.from_numpy(held_out + np.random.default_rng([seed, 5]).permutation(1797 - held_out)[:examples])
+
+
+def steps(runs: list[Run], device: str) -> list[dict]:
+    """Steps to the target at one batch, for every rate and seed: the rates of one seed race in lockstep."""
+    s = runs[0].settings
+    data, held_out = all_digits(s["held_out"], device)
+    done = steps_to_target(
+        [make("mlp", run.seed, device) for run in runs],
+        cross_entropy,
+        data,
+        held_out,
+        batch=s["batch"],
+        rates=[run.settings["rate"] for run in runs],
+        seeds=[run.seed for run in runs],
+        subsets=torch.stack([subset(run.seed, s["examples"], s["held_out"]) for run in runs]),
+        target=s["target"],
+        most_steps=s["most_steps"],
+        optimizer=OPTIMIZERS[s["optimizer"]],
+    )
+    return [{"steps": end.steps, "reached": int(end.reached), "diverged": int(end.diverged)} for end in done]
+
+
+def noise_along(runs: list[Run], device: str) -> list:
+    """The exact noise scale at evenly spaced steps of small-batch runs, until each reaches the target.
+
+    ``predicted`` is the B_crit they add up to (:func:`~tutorlib.theory.trade_off.critical_from_noise`).
+    """
+    s = runs[0].settings
+    data, held_out = all_digits(s["held_out"], device)
+    subsets = [subset(run.seed, s["examples"], s["held_out"]) for run in runs]
+    models = [make("mlp", run.seed, device) for run in runs]
+    scales, losses = [[] for _ in runs], [[] for _ in runs]
+
+    def look(ensemble):
+        if ensemble.steps_done % s["every"] and ensemble.steps_done > 1:
+            return
+        ensemble.write(ensemble.live)
+        for r, value in zip(ensemble.live, ensemble.losses_on(held_out).tolist(), strict=True):
+            own = Data(data.x[subsets[r]], data.y[subsets[r]])
+            scales[r].append(exact_noise(models[r], cross_entropy, own).scale)
+            losses[r].append(value)
+        ensemble.stop([r for r in ensemble.live if losses[r][-1] <= s["target"]])
+
+    train(models, data, runs, subsets=torch.stack(subsets), steps=s["most_steps"], after_step=look)
+    return [
+        {
+            "scales": tuple(scales[r]),
+            "losses": tuple(losses[r]),
+            "predicted": critical_from_noise(scales[r], s["batch"]),
+        }
+        if losses[r][-1] <= s["target"]
+        else Diverged("the target was not reached")
+        for r in range(len(runs))
+    ]
+
+
+def branches(runs: list[Run], device: str) -> list[dict]:
+    """From one checkpoint of a small-batch run: the loss after the same examples at 1, 2, 4 … times the batch.
+
+    The rate grows with the batch as the optimizer's rule has it, k-fold for SGD and √k for Adam. ``scale`` is the
+    exact noise scale at the checkpoint. Source: Merrill et al. 2025, arXiv 2505.23971 (branched training).
+    """
+    s = runs[0].settings
+    data, held_out = all_digits(s["held_out"], device)
+    subsets = torch.stack([subset(run.seed, s["examples"], s["held_out"]) for run in runs])
+    models = [make("mlp", run.seed, device) for run in runs]
+    train(models, data, runs, subsets=subsets, steps=s["checkpoint"])
+    own = [Data(data.x[chosen], data.y[chosen]) for chosen in subsets]
+    values = [{"scale": exact_noise(m, cross_entropy, d).scale, "losses": ()} for m, d in zip(models, own, strict=True)]
+    for k in powers_of_two(s["largest_factor"]):
+        twins, power = copy.deepcopy(models), 1.0 if s["optimizer"] == "SGD" else 0.5
+        train(
+            twins,
+            data,
+            runs,
+            subsets=subsets,
+            steps=s["branch_examples"] // (k * s["batch"]),
+            batch=k * s["batch"],
+            rates=[s["rate"] * k**power] * len(runs),
+            seeds=[(run.seed, k) for run in runs],
+        )
+        with torch.no_grad():
+            for value, twin in zip(values, twins, strict=True):
+                value["losses"] += (float(cross_entropy(twin(held_out.x), held_out.y)),)
+    return values
+
+
+def powers_of_two(largest: int) -> list[int]:
+    return [2**k for k in range(largest.bit_length())]
+
+
+def train(models: list, data: Data, runs: list[Run], **changes) -> list:
+    """``fit_ensemble`` at the settings of these runs, or with some of them changed."""
+    s = runs[0].settings
+    settings = {
+        "batch": s["batch"],
+        "rates": [run.settings["rate"] for run in runs],
+        "seeds": [run.seed for run in runs],
+        "optimizer": OPTIMIZERS[s["optimizer"]],
+        **changes,
+    }
+    return fit_ensemble(models, cross_entropy, data, **settings)
+
+
+def curves(runs: list[Run], device: str) -> list[dict]:
+    """The loss on held-out examples along a run of fixed length: at step 1, 2, 3 …, later a tenth apart."""
+    s = runs[0].settings
+    data, held_out = all_digits(s["held_out"], device)
+    looks, losses = look_at(s["steps"]), []
+
+    def look(ensemble):
+        if ensemble.steps_done in looks:
+            losses.append(ensemble.losses_on(held_out))
+
+    subsets = torch.stack([subset(run.seed, s["examples"], s["held_out"]) for run in runs])
+    models = [make("mlp", run.seed, device) for run in runs]
+    train(models, data, runs, subsets=subsets, steps=s["steps"], after_step=look)
+    table = np.round(np.transpose(losses), 4).tolist()
+    return [{"at": tuple(sorted(looks)), "losses": tuple(row)} for row in table]
+
+
+def warm_up(runs: list[Run], device: str) -> list[dict]:
+    """A deep net at a large batch and a high rate, started in one of three ways (:func:`ramp`).
+
+    ``failed`` is 1 where the loss on the held-out examples ends above where it began, or not finite at all.
+    """
+    s = runs[0].settings
+    data, held_out = all_digits(s["held_out"], device)
+    models = [make("mlp", run.seed, device, width=s["width"], depth=s["depth"]) for run in runs]
+    rates = [ramp(run.settings["warm_up"], run.settings["rate"], s["ramp_steps"]) for run in runs]
+    subsets = torch.stack([subset(run.seed, s["examples"], s["held_out"]) for run in runs])
+    with torch.no_grad():
+        before = [float(cross_entropy(model(held_out.x), held_out.y)) for model in models]
+    fits = train(models, data, runs, rates=rates, subsets=subsets, steps=s["steps"])
+    with torch.no_grad():
+        after = [float(cross_entropy(model(held_out.x), held_out.y)) for model in models]
+    return [
+        {"failed": int(done.diverged or not end < start), "loss": min(end, 10.0) if end == end else 10.0}
+        for done, start, end in zip(fits, before, after, strict=True)
+    ]
+
+
+def ramp(kind: str, rate: float, steps: int):
+    """The rate of every step: "none", "gradual" (linear from rate/steps), or "constant" (rate/8, then a jump)."""
+    if kind == "none":
+        return rate
+    low = {"gradual": lambda step: rate * (step + 1) / steps, "constant": lambda step: rate / 8}[kind]
+    return lambda step: low(step) if step < steps else rate
+
+
+def clock(run: Run, device: str) -> dict:
+    """Seconds of one step and of its parts at one batch."""
+    s = run.settings
+    data, _ = all_digits(s["held_out"], device)
+    model = make("mlp", run.seed, device, width=s["width"], depth=s["depth"])
+    times = step_seconds(model, cross_entropy, data, batch=s["batch"], repeats=s["repeats"], seed=run.seed)
+    return {"forward": times.forward, "backward": times.backward, "step": times.step}
