@@ -73,6 +73,53 @@ def check_breaks(equal_sizes: Callable, one_draw: Callable) -> Check:
     return check
 
 
+def check_bend(function: Callable) -> Check:
+    """``function(batches, steps)`` → (S_min, B_crit), exact on the law and near it when steps are 5 % off."""
+    check = Check("fit the bend")
+    batches = np.array([1, 4, 16, 64, 256, 1024])
+    rng = np.random.default_rng(0)
+    for name, steps_min, critical, noise in (
+        ("exact for S_min = 50, B_crit = 32", 50.0, 32.0, 0.0),
+        ("exact for a bend at 500", 20.0, 500.0, 0.0),
+        ("within a third when steps are off by 5 %", 50.0, 32.0, 0.05),
+    ):
+        worst = attempt(_worst_bend, function, batches, steps_min, critical, noise, rng)
+        fine = not isinstance(worst, Exception) and worst[0] <= (1e-6 if not noise else 1 / 3)
+        told = _shown(worst) if isinstance(worst, Exception) else f"({worst[1]:.3g}, {worst[2]:.3g})"
+        check.add(name, fine, f"you returned {told}, expected about ({steps_min:g}, {critical:g})")
+    return check
+
+
+def _worst_bend(function: Callable, batches, steps_min: float, critical: float, noise: float, rng):
+    """The largest relative error of twenty fits, with the answer that had it."""
+    worst = (-1.0, 0.0, 0.0)
+    for _ in range(20 if noise else 1):
+        steps = steps_min * (1 + critical / batches) * np.exp(noise * rng.standard_normal(len(batches)))
+        answer = function(batches, steps)
+        if answer is None or any(part is None for part in answer):
+            raise TypeError("two numbers are expected, and one is None")
+        found = (float(answer[0]), float(answer[1]))
+        worst = max(worst, (max(abs(found[0] / steps_min - 1), abs(found[1] / critical - 1)), *found))
+    return worst
+
+
+def check_rent(function: Callable) -> Check:
+    """``function(law, pace, deadline)`` → (batch, ranks) of the lowest ranks × seconds in time, or ``None``."""
+    from tutorlib.theory.trade_off import StepTime, TradeOff
+
+    check = Check("which batch would you rent for")
+    law, pace = TradeOff(steps_min=1000, critical=64), StepTime(fixed=0.01, per_example=0.0002)
+    for name, deadline, expected in (
+        ("no hurry: one rank, and the batch where time is shortest", 1e9, (64, 1)),
+        ("40 seconds: one rank is too slow", 40.0, (64, 2)),
+        ("22 seconds: more ranks and a larger batch", 22.0, (128, 4)),
+        ("5 seconds: nobody can", 5.0, None),
+    ):
+        answer = attempt(function, law, pace, deadline)
+        check.add(name, answer == expected, f"you returned {_shown(answer)}, expected {expected}")
+    return check
+
+
 def _close(answer, expected) -> bool:
     try:
         return bool(np.allclose(np.array(answer, dtype=float), np.array(expected), atol=1e-9))

@@ -86,8 +86,8 @@ CURVES = Experiment(
     points=tuple(
         {"optimizer": optimizer, "batch": batch, "rate": rate, "steps": steps}
         for optimizer, ends in (
-            ("SGD", (2400, 1200, 640, 330, 180, 120, 90, 80, 70)),
-            ("Adam", (1800, 900, 460, 230, 130, 70, 42, 28, 18)),
+            ("SGD", (4000, 2000, 1100, 550, 300, 180, 130, 110, 95)),
+            ("Adam", (4000, 1700, 900, 450, 240, 120, 70, 45, 30)),
         )
         for batch, rate, steps in zip(BATCHES, CENTRES[optimizer], ends, strict=True)
     ),

@@ -10,6 +10,7 @@ from torch.func import vmap
 from torch.nn import functional as F
 from torch.nn.utils import get_total_norm
 
+from tutorlib.errors import Refused
 from tutorlib.measure.fit import epochs
 from tutorlib.measure.stack import Stack
 from tutorlib.nn.data import Data
@@ -27,7 +28,7 @@ class Chunk:
         self.rows = torch.arange(len(self.replicas))  # of the orders: who is left
         self.orders, self.paces = orders, iter(paces.to(first))
         self.alive = torch.ones(len(self.replicas), dtype=torch.bool, device=first.device)
-        self.states = [None] * len(self.stack.parameters)
+        self.healthy, self.states = True, [None] * len(self.stack.parameters)
         self.losses: list[torch.Tensor] = []  # (replicas,) of every step since the last one left
 
     def step(self, loss: Callable, data: Data, micro_batch: int, optimizer: Callable) -> None:
@@ -49,19 +50,22 @@ class Chunk:
             if gradient is not None:  # None where the loss does not see the parameter
                 rate = rates.view(-1, *[1] * (gradient.ndim - 1))
                 new[name], self.states[number] = optimizer(old[name], gradient, self.states[number], rate)
-        # One number says that all is well. Only if it does not, or on a GPU, where asking means waiting, is every
-        # replica asked: a loss or a step that is not finite leaves its parameters as they were.
-        if losses.device.type != "cpu" or not math.isfinite(losses.sum() + get_total_norm(new.values())):
+        # One number says that all is well. Only if it does not is every replica asked: a loss or a step that is not
+        # finite leaves its parameters as they were.
+        if not math.isfinite(losses.sum() + get_total_norm(new.values())):
             lengths = [torch.linalg.vector_norm(moved.flatten(1), dim=1) for moved in new.values()]
             self.alive = self.alive & torch.isfinite(losses + torch.stack(lengths).norm(dim=0))
             for name, moved in new.items():
                 new[name] = torch.where(self.alive.view(-1, *[1] * (moved.ndim - 1)), moved, old[name])
             losses = losses.masked_fill(~self.alive, torch.nan)
+            self.healthy = bool(self.alive.all())
         self.losses.append(losses)
         old.update({name: moved.requires_grad_() for name, moved in new.items()})
 
     def dead(self) -> list[int]:
         """The replicas that have diverged and are still here."""
+        if self.healthy:
+            return []
         return [replica for replica, alive in zip(self.replicas, self.alive.tolist(), strict=True) if not alive]
 
     def release(self, leaving: set[int], models: Sequence[nn.Module]) -> dict[int, list[float]]:
@@ -75,6 +79,7 @@ class Chunk:
         self.replicas, self.rows, self.losses = [self.replicas[row] for row in staying], self.rows[staying], []
         staying = staying.to(self.alive.device)
         self.alive, self.states = self.alive[staying], [kept(state, staying) for state in self.states]
+        self.healthy = bool(self.alive.all())
         self.stack.keep(staying)
         return losses
 
@@ -87,10 +92,12 @@ def orders(examples: int, batch: int, seeds: Sequence, subsets: torch.Tensor | N
 
 
 def kept(state, rows: torch.Tensor):
-    """An optimizer's state for these replicas only: tensors have a replica axis, anything else is shared."""
-    if isinstance(state, tuple):
-        return tuple(kept(part, rows) for part in state)
-    return state[rows] if isinstance(state, torch.Tensor) else state
+    """An optimizer's state for these replicas only: tensors have a replica axis, numbers are shared."""
+    if isinstance(state, tuple | list):
+        return type(state)(kept(part, rows) for part in state)
+    if isinstance(state, dict):
+        return {name: kept(part, rows) for name, part in state.items()}
+    return state[rows] if isinstance(state, torch.Tensor) and state.ndim else state
 
 
 def added(total: list | None, gradients: list) -> list:
@@ -102,7 +109,19 @@ def added(total: list | None, gradients: list) -> list:
 
 def losses_of(loss: Callable, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """One mean loss a replica (replicas,) from outputs and targets (replicas, examples, …)."""
-    if loss is F.cross_entropy:  # the common one, without the cost of vmap
-        each = loss(outputs.flatten(0, 1), targets.flatten(0, 1), reduction="none")
-        return each.view(len(outputs), -1).mean(dim=1)
-    return vmap(loss)(outputs, targets) if len(outputs) > 1 else loss(outputs[0], targets[0]).unsqueeze(0)
+    if loss is F.cross_entropy:  # the common one, without the cost of vmap; a target of −100 does not count
+        each = loss(outputs.flatten(0, 1), targets.flatten(0, 1), reduction="none").view(len(outputs), -1)
+        return (
+            each.mean(dim=1)
+            if targets.is_floating_point()
+            else each.sum(dim=1) / (targets != -100).flatten(1).sum(dim=1)
+        )
+    try:
+        found = vmap(loss)(outputs, targets) if len(outputs) > 1 else loss(outputs[0], targets[0]).unsqueeze(0)
+    except RuntimeError:  # a loss that chooses examples, say, has no batched form
+        found = torch.stack([loss(output, target) for output, target in zip(outputs, targets, strict=True)])
+    if found.numel() != len(outputs):
+        raise Refused(
+            f"loss returned shape {tuple(found.shape[1:])} for one model; allowed: one number, a mean over examples"
+        )
+    return found.view(-1)

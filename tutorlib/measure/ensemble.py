@@ -7,9 +7,11 @@ import torch
 from torch import nn
 
 from tutorlib.errors import Refused
+from tutorlib.measure.alike import check_alike, check_subsets
 from tutorlib.measure.chunk import Chunk, losses_of, orders
 from tutorlib.measure.fit import Fit, pace
 from tutorlib.measure.replica_layers import batched_layers
+from tutorlib.measure.stack import vmap_agrees
 from tutorlib.nn.data import Data
 from tutorlib.nn.optimizers import sgd
 from tutorlib.theory.noise import check_batch
@@ -42,19 +44,23 @@ def fit_ensemble(
     :meth:`~Ensemble.stop` replicas. ``chunk`` replicas share a call; the default never loses to one by one.
     Dropout draws one mask a replica from torch's stream, so it equals ``fit`` in distribution only.
     """
-    if not len(models) == len(rates) == len(seeds):
+    counts = [len(given) if isinstance(given, Sequence | np.ndarray) else given for given in (models, rates, seeds)]
+    if not counts[0] == counts[1] == counts[2]:
         raise Refused(
-            f"models, rates and seeds have {len(models)}, {len(rates)} and {len(seeds)} entries; "
-            "allowed: one of each a replica"
+            f"models, rates and seeds have {counts[0]}, {counts[1]} and {counts[2]} entries; allowed: one of each a replica"
         )
+    check_alike(models)
+    subsets = None if subsets is None else check_subsets(subsets, len(models), len(data))
     examples = len(data) if subsets is None else subsets.shape[1]
     check_batch(batch, examples)
     micro_batch = check_batch(batch if micro_batch is None else micro_batch, batch, "micro_batch", "the batch")
     paces = torch.tensor([pace(rate, check_batch(steps, name="steps")) for rate in rates], dtype=torch.float64).T
-    chunk = check_batch(chunk or chunk_size(models[0], data, micro_batch), name="chunk")
+    chunk = chunk_size(models, loss, data, micro_batch, chunk if chunk is None else check_batch(chunk, name="chunk"))
+    for model in models:
+        model.zero_grad()
     ensemble = Ensemble(models, loss)
     for these in np.array_split(np.arange(len(models)), -(-len(models) // chunk)):  # evenly: a chunk of one is slow
-        order = orders(examples, batch, [seeds[r] for r in these], None if subsets is None else subsets[these].cpu())
+        order = orders(examples, batch, [seeds[r] for r in these], None if subsets is None else subsets[these])
         ensemble.chunks.append(Chunk(these.tolist(), models, order, paces[:, these]))
     for step in range(steps):
         for member in ensemble.chunks:
@@ -68,13 +74,22 @@ def fit_ensemble(
     return ensemble.finish()
 
 
-def chunk_size(model: nn.Module, data: Data, micro_batch: int) -> int:
-    """How many replicas one call should hold: all of them on a GPU, what fits the caches on a processor."""
+def chunk_size(models: Sequence[nn.Module], loss: Callable, data: Data, micro_batch: int, wanted: int | None) -> int:
+    """How many replicas one call should hold: all of them on a GPU, what fits the caches on a processor.
+
+    ``wanted`` if it is given. One by one where ``torch.vmap`` does not know the model: tried on two replicas.
+    """
+    general = not batched_layers(models[0])
+    if general and len(models) > 1 and not vmap_agrees(models[:2], loss, data):
+        return 1
+    if wanted is not None:
+        return wanted
     if data.x.device.type != "cpu":
-        return 2**20
+        return len(models)
     rows = micro_batch * (1 if data.x.is_floating_point() else data.x[0].numel())
-    most = ROWS if batched_layers(model) else ROWS_GENERAL
-    return max(1, min(most // rows, NUMBERS // sum(p.numel() for p in model.parameters())))
+    return max(
+        1, min((ROWS_GENERAL if general else ROWS) // rows, NUMBERS // sum(p.numel() for p in models[0].parameters()))
+    )
 
 
 class Ensemble:
@@ -91,19 +106,18 @@ class Ensemble:
         """The replicas still training, in rising order."""
         return [replica for chunk in self.chunks for replica in chunk.replicas]
 
-    def bury(self, look_away: int = 32) -> None:
-        """End the replicas that have diverged; on a GPU only every 32 steps, for a look waits until it is idle."""
-        for chunk in self.chunks:
-            if chunk.alive.device.type == "cpu" or self.steps_done % look_away == 0:
-                dead = chunk.dead()
-                self.diverged.update(dead)
-                self.stop(dead)
+    def bury(self) -> None:
+        """End the replicas that have diverged."""
+        dead = [replica for chunk in self.chunks for replica in chunk.dead()]
+        self.diverged.update(dead)
+        self.stop(dead)
 
     def write(self, replicas: Iterable[int]) -> None:
         """Copy the parameters of this moment into these replicas' models, and go on."""
+        wanted = set(replicas)
         for chunk in self.chunks:
             for row, replica in enumerate(chunk.replicas):
-                if replica in replicas:
+                if replica in wanted:
                     chunk.stack.write_to(self.models[replica], row)
 
     def stop(self, replicas: Iterable[int]) -> None:
@@ -126,6 +140,5 @@ class Ensemble:
 
     def finish(self) -> list[Fit]:
         """End everyone, and say what each replica's losses were."""
-        self.bury(look_away=1)
         self.stop(self.live)
         return [Fit(tuple(losses), replica in self.diverged) for replica, losses in self.losses.items()]

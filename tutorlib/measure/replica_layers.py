@@ -19,29 +19,33 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 def batched_layers(model: nn.Module) -> list[Callable] | None:
     """One function a layer, ``(tensors, x) → x`` with ``tensors`` the stacked state by name, or ``None``.
 
-    ``None`` for a model that is not a chain of known layers, and where hooks or parametrizations see the calls.
+    ``None`` for a model that is not a chain of known layers with weights of their own.
     """
     names = {id(module): f"{name}." if name else "" for name, module in model.named_modules()}
-    leaves = [layer for layer in _chain(model)]
-    return [_bind(layer, names[id(layer)]) for layer in leaves] if all(map(_known, leaves)) else None
+    state, leaves = dict((*model.named_parameters(), *model.named_buffers())), list(_chain(model))
+    own = [
+        names[id(layer)] + name for layer in leaves for name, _ in (*layer.named_parameters(), *layer.named_buffers())
+    ]
+    known = all(map(_known, leaves)) and all(name in state for name in own)  # not there: a weight that two layers share
+    return [_bind(layer, names[id(layer)]) for layer in leaves] if known else None
 
 
 def _chain(model: nn.Module):
-    if type(model) is nn.Sequential and not _hooked(model):
+    if type(model) is nn.Sequential:
         for child in model:
             yield from _chain(child)
     else:
         yield model
 
 
-def _hooked(layer: nn.Module) -> bool:
-    return bool(layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks)
-
-
 def _known(layer: nn.Module) -> bool:
     if type(layer) in CONVOLUTIONS and layer.padding_mode != "zeros":
         return False
-    return type(layer) in (*ELEMENTWISE, *PLAIN, nn.Linear, *CONVOLUTIONS, *BATCH_NORMS) and not _hooked(layer)
+    if type(layer) in BATCH_NORMS and layer.momentum is None:  # each replica would average over its own count
+        return False
+    if type(layer) in PLAIN and getattr(layer, "start_dim", getattr(layer, "dim", None)) < 1:  # merges examples
+        return False
+    return type(layer) in (*ELEMENTWISE, *PLAIN, nn.Linear, *CONVOLUTIONS, *BATCH_NORMS)
 
 
 def _bind(layer: nn.Module, prefix: str) -> Callable:
@@ -75,13 +79,11 @@ def convolution(layer: nn.Module, own: Mapping, x: torch.Tensor) -> torch.Tensor
 
 def batch_norm(layer: nn.Module, own: Mapping, x: torch.Tensor) -> torch.Tensor:
     """Every replica normalizes with its own batch and keeps its own running statistics, updated in place."""
-    training, momentum = layer.training or "running_mean" not in own, layer.momentum
+    training = layer.training or "running_mean" not in own
     if layer.training and "num_batches_tracked" in own:
         own["num_batches_tracked"] += 1
-        if momentum is None:  # a plain average over all batches so far, as torch has it
-            momentum = 1 / float(own["num_batches_tracked"][0])
     wide = [own[name].flatten() if name in own else None for name in ("running_mean", "running_var", "weight", "bias")]
-    y = F.batch_norm(_side_by_side(x), *wide, training, momentum or 0.0, layer.eps)
+    y = F.batch_norm(_side_by_side(x), *wide, training, layer.momentum, layer.eps)
     return y.unflatten(1, (len(x), -1)).transpose(0, 1)
 
 

@@ -1,7 +1,7 @@
 """R copies of one architecture as one: every parameter gets a replica axis in front."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -10,6 +10,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tutorlib.errors import Refused
 from tutorlib.measure.replica_layers import batched_layers
+from tutorlib.nn.data import Data
 
 
 class Stack:
@@ -17,11 +18,11 @@ class Stack:
 
     Chains of common layers compute all replicas in one call a layer (:mod:`tutorlib.measure.replica_layers`);
     any other module goes through ``torch.vmap``, and a single replica through its own ``forward``. Replicas
-    share nothing, so the gradient of the summed losses is every replica's own gradient.
+    share nothing, so the gradient of the summed losses is every replica's own gradient. Buffers are carried along
+    where ``forward`` changes them in place, as torch's layers do, and not where it puts new ones in their place.
     """
 
     def __init__(self, models: Sequence[nn.Module]):
-        _check_alike(models)
         self.template = copy.deepcopy(models[0])
         self.layers = batched_layers(self.template)
         states = [{**dict(m.named_parameters()), **dict(m.named_buffers())} for m in models]
@@ -44,7 +45,10 @@ class Stack:
             return x
         if len(self) == 1:
             one = {name: tensor[0] for name, tensor in tensors.items()}
-            return functional_call(self.template, one, (x if shared else x[0],)).unsqueeze(0)
+            output = functional_call(self.template, one, (x if shared else x[0],))
+            if not isinstance(output, torch.Tensor):
+                raise Refused(f"model returned a {type(output).__name__}; allowed: one tensor, an example a row")
+            return output.unsqueeze(0)
 
         def one(tensors, x):
             return functional_call(self.template, tensors, (x,))
@@ -79,21 +83,23 @@ class Stack:
                 state[name].copy_(tensor[row])
 
 
-def _check_alike(models: Sequence[nn.Module]) -> None:
-    if not models:
-        raise Refused("models is empty; allowed: at least one model")
+def vmap_agrees(models: Sequence[nn.Module], loss: Callable, data: Data, examples: int = 4) -> bool:
+    """Whether ``torch.vmap`` gives each of these models the gradient that it has alone, on a few examples."""
+    x, y = (tensor[:examples].expand(len(models), *tensor[:examples].shape) for tensor in (data.x, data.y))
 
-    def shapes(model):
-        tensors = (*model.named_parameters(), *model.named_buffers())
-        return {name: (tensor.shape, tensor.dtype, tensor.device, tensor.requires_grad) for name, tensor in tensors}
+    def gradients(which: slice) -> list:
+        stack = Stack([copy.deepcopy(model).eval() for model in models[which]])
+        return stack.gradient(
+            vmap(loss)(stack(x[which]), y[which]) if which == slice(None) else loss(stack(x[which])[0], y[0])
+        )
 
-    for number, model in enumerate(models):
-        if (
-            type(model) is not type(models[0])
-            or shapes(model) != shapes(models[0])
-            or model.training != models[0].training
-        ):
-            raise Refused(
-                f"models[{number}] differs from models[0] in layers, shapes, mode or device; allowed: copies of one "
-                "architecture. Train other shapes in an ensemble of their own"
-            )
+    try:
+        Stack(models)(x)  # in its own mode: some layers fail in training only
+        together, alone = gradients(slice(None)), [gradients(slice(r, r + 1)) for r in range(len(models))]
+    except Exception:  # whatever torch has against it: one by one does work
+        return False
+    return all(
+        (whole is None) == (part is None) and (whole is None or torch.allclose(whole[r], part[0], rtol=1e-3, atol=1e-6))
+        for r, parts in enumerate(alone)
+        for whole, part in zip(together, parts, strict=True)
+    )

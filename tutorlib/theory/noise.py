@@ -16,10 +16,10 @@ def check_batch(
     batch: int, examples: int | None = None, name: str = "batch", limit_is: str = "the number of examples"
 ) -> int:
     """``batch`` if it is a whole number from 1 to ``examples``; a ``ValueError`` that says so if not."""
-    limit = f" to {examples:,} ({limit_is})" if examples else ""
+    limit = "" if examples is None else f" to {examples:,} ({limit_is})"
     if isinstance(batch, bool) or not isinstance(batch, int | np.integer):
         raise Refused(f"{name} is {batch!r}; allowed: a whole number from 1{limit}")
-    if batch < 1 or (examples and batch > examples):
+    if batch < 1 or (examples is not None and batch > examples):
         advice = "take fewer" if batch > 0 else "take at least one"
         raise Refused(f"{name} is {batch}; allowed: a whole number from 1{limit}: {advice}")
     return int(batch)

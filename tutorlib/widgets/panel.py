@@ -41,7 +41,11 @@ class Panel(Shown):
 
 def slider(label: str, options, value, help: str = "") -> widgets.SelectionSlider:
     """A slider over a short list of values, moved with the arrow keys too."""
-    pairs = tuple((f"{option:,}" if isinstance(option, int) else f"{option:g}", option) for option in options)
+
+    def named(option) -> str:
+        return option if isinstance(option, str) else f"{option:,}" if isinstance(option, int) else f"{option:g}"
+
+    pairs = tuple((named(option), option) for option in options)
     return widgets.SelectionSlider(
         options=pairs,
         value=value,
