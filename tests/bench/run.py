@@ -21,16 +21,21 @@ from pathlib import Path
 from timeit import timeit
 
 import numpy as np
+import replicas
 import torch
 from torch.nn.functional import cross_entropy
 
 import tutorlib.widgets
+from tutorlib.experiments.race_two_speeds import SGD
 from tutorlib.measure.noise import exact_noise
 from tutorlib.nn import data, device, models
+from tutorlib.store import Store
+from tutorlib.study import study
 
 ROUNDS, WARM_UP, BLOCK = 60, 10, 0.02  # a block: the seconds for which one peer computes in one round
 HEADS = "group what median q1 q3 max unit times passes goal measured met trace".split()
-LESSON = Path(__file__).parents[2] / "lessons" / "01_measure_the_noise.ipynb"
+LESSONS = Path(__file__).parents[2] / "lessons"
+SECONDS = {"01_measure_the_noise": 90, "05_race_two_speeds": 120}
 IMPORTS = """
 import importlib, pkgutil, sys, time
 began = time.perf_counter()
@@ -127,6 +132,24 @@ def noise(group, model, examples, goals):
         yield row(group, name, each, "ms", passes=passes, trace=values.get(name), **goal)
 
 
+def ensemble():
+    for batch, way, times, factor in replicas.replicas(data.digits(1024), timeit):
+        goal = {"measured": factor}
+        if way == "one_at_a_time":
+            goal = judged(factor, "≥", replicas.GOALS.get(batch, 0.95), "× at_once")
+        elif way == "vmap_of_grad" and batch in replicas.GOALS:
+            goal = judged(factor, "≥", 1.3, "× at_once")
+        yield row(f"64 replicas, batch {batch}", way, times, "ms", **goal)
+
+
+def races():
+    """The whole study of lesson 05 for SGD: 9 batches × 7 rates × 8 seeds."""
+    with tempfile.TemporaryDirectory() as empty:
+        into = Store(Path(empty) / "records.jsonl")
+        taken = timeit(lambda: study(SGD, "cpu", records=into), number=1)
+    yield row("study", SGD.name, [taken], "s", **judged(taken, "≤", 30, "s"))
+
+
 def imports(processes=15):
     """What a lesson opens with, in fresh processes; the first, not counted, fills the disk cache."""
     told = [subprocess.check_output([sys.executable, "-c", IMPORTS]).split() for _ in range(processes + 1)][1:]
@@ -146,24 +169,27 @@ def panels(moves=200):
         yield row("panel", maker.__name__, frames, "ms", **judged(np.median(frames), "<", 100, "ms"))
 
 
-def lesson():
-    command = [sys.executable, "-c", "from nbclient.cli import main; main()", LESSON]
+def lesson(name, limit):
+    command = [sys.executable, "-c", "from nbclient.cli import main; main()", LESSONS / f"{name}.ipynb"]
     with tempfile.TemporaryDirectory() as empty:
         surroundings = os.environ | {"TUTORLIB_CACHE": empty, "TUTORLIB_DEVICE": "cpu"}
         taken = timeit(lambda: subprocess.run(command, env=surroundings, check=True), number=1)
-    yield row("lesson", LESSON.stem, [taken], "s", **judged(taken, "<", 90, "s"))
+    yield row("lesson", name, [taken], "s", **judged(taken, "<", limit, "s"))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, help="write all of it to this file too")
-    parser.add_argument("--lesson", action="store_true", help="run the first lesson as well: a minute or so")
+    parser.add_argument("--lesson", action="store_true", help="run the lessons as well: some minutes")
     chosen, load = parser.parse_args(), os.getloadavg()[0]  # what else the machine was doing
     goals = {"BackPACK SumGradSquared": 1, "BackPACK BatchL2Grad": 1}
     mlp_goals = goals | {"exact_noise": 2.0, "Opacus per-sample gradients": 20}
     rows = list(noise("mlp", models.make("mlp", 0), data.digits(1024), mlp_goals))
     rows += noise("cnn", models.make("cnn", 0), data.mnist1d(1024), goals | {"exact_noise": 3.0})
-    rows += [*imports(), *panels(), *(lesson() if chosen.lesson else ())]
+    with device.one_thread():
+        rows += [*ensemble(), *races()]
+    rows += [*imports(), *panels()]
+    rows += [each for name, limit in SECONDS.items() if chosen.lesson for each in lesson(name, limit)]
     text = [[f"{r[h]:.3g}" if isinstance(r[h], float) else str(r[h] or "") for h in HEADS] for r in rows]
     widths = [max(map(len, column)) for column in zip(HEADS, *text, strict=True)]
     for line in (HEADS, *text):

@@ -69,7 +69,7 @@ BRANCHES = Experiment(
 CLOCK = Experiment(
     name="clock",
     question="How long does a step take?",
-    trial="race_two_speeds.clock",
+    trial="step_times.clock",
     points=tuple(
         {**model, "batch": batch} for model in (SMALL, DEEP) for batch in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
     ),
@@ -77,6 +77,19 @@ CLOCK = Experiment(
     "deep: three of 512",
     held={"held_out": 512, "repeats": 5},
     seeds=8,
+)
+
+GPT_CLOCK = Experiment(
+    name="gpt_clock",
+    question="At which micro-batch is a GPT's device full?",
+    trial="step_times.gpt_clock",
+    points=grid(micro_batch=(1, 2, 4, 8, 16, 32)),
+    print_under="GPT of {blocks} blocks, width {width}, context {context}; autocast to {precision}, fused attention, "
+    "SGD; medians of {repeats} steps",
+    held={"blocks": 2, "width": 64, "heads": 4, "context": 64, "vocabulary": 128, "precision": "bfloat16"}
+    | {"repeats": 5, "matrix": 512},
+    full={"blocks": 12, "width": 768, "heads": 12, "context": 1024, "vocabulary": 50304, "repeats": 20, "matrix": 8192},
+    seeds=3,
 )
 
 CURVES = Experiment(

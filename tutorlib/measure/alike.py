@@ -17,8 +17,9 @@ def check_alike(models: Sequence[nn.Module]) -> None:
     if not len(models):
         raise Refused("models is empty; allowed: at least one model")
     owner: dict[int, int] = {}
+    first = _described(models[0])
     for number, model in enumerate(models):
-        if _described(model) != _described(models[0]):
+        if _described(model) != first:
             raise Refused(
                 f"models[{number}] differs from models[0] in layers, shapes, settings, mode or device; allowed: copies "
                 "of one architecture. Train other models in an ensemble of their own"

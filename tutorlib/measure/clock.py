@@ -24,12 +24,21 @@ class StepSeconds:
 
 
 def step_seconds(
-    model: nn.Module, loss: Callable, data: Data, *, batch: int, repeats: int = 9, warm_up: int = 3, seed=0
+    model: nn.Module,
+    loss: Callable,
+    data: Data,
+    *,
+    batch: int,
+    repeats: int = 9,
+    warm_up: int = 3,
+    seed=0,
+    precision: torch.dtype | None = None,
 ) -> StepSeconds:
     """Time ``repeats`` SGD steps of ``model`` at ``batch``, after ``warm_up`` steps that do not count.
 
     The step is torch's own (``torch.optim.SGD``), examples already on the device; rate 0, so the model stays as it
     was. Fetching data and moving it are not timed: a slow loader looks like a slow device, so time yours first.
+    ``precision`` is what autocast computes in (``torch.bfloat16``, say); by default everything is as it comes.
     """
     check_batch(batch, len(data))
     check_batch(repeats, name="repeats")
@@ -40,7 +49,8 @@ def step_seconds(
         x, y = data.x[chosen], data.y[chosen]
         synchronize(device)
         began = time.perf_counter()
-        value = loss(model(x), y)
+        with torch.autocast(device.type, dtype=precision, enabled=precision is not None):
+            value = loss(model(x), y)
         synchronize(device)
         half = time.perf_counter()
         value.backward()
@@ -51,3 +61,19 @@ def step_seconds(
         synchronize(device)
         rows.append((half - began, back - half, time.perf_counter() - began))
     return StepSeconds(*(statistics.median(column) for column in zip(*rows[warm_up:], strict=True)))
+
+
+def matrix_peak(device: torch.device, precision: torch.dtype, size: int = 8192, repeats: int = 9) -> float:
+    """The rate of one square matrix product, in operations a second: 2·size³ over the median of its seconds.
+
+    The highest rate that a model made of matrix products can hope for on this device.
+    """
+    a, b = (torch.randn(size, size, device=device, dtype=precision) for _ in range(2))
+    seconds = []
+    for _ in range(3 + repeats):
+        synchronize(device)
+        began = time.perf_counter()
+        a @ b
+        synchronize(device)
+        seconds.append(time.perf_counter() - began)
+    return 2 * size**3 / statistics.median(seconds[3:])

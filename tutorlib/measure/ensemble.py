@@ -47,7 +47,8 @@ def fit_ensemble(
     counts = [len(given) if isinstance(given, Sequence | np.ndarray) else given for given in (models, rates, seeds)]
     if not counts[0] == counts[1] == counts[2]:
         raise Refused(
-            f"models, rates and seeds have {counts[0]}, {counts[1]} and {counts[2]} entries; allowed: one of each a replica"
+            f"models, rates and seeds have {counts[0]}, {counts[1]} and {counts[2]} entries; "
+            "allowed: one of each a replica"
         )
     check_alike(models)
     subsets = None if subsets is None else check_subsets(subsets, len(models), len(data))

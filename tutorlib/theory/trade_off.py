@@ -108,3 +108,12 @@ def best_rate(batch, largest: float, noise: float):
     Proportional to B while B ≪ B_noise, constant beyond. Source: McCandlish et al. 2018, equation 2.6.
     """
     return largest / (1 + noise / np.asarray(batch))
+
+
+def gpt_operations(matrix_parameters: int, blocks: int, width: int, context: int) -> int:
+    """Operations that a forward and backward pass of a GPT take per token: 6N + 6·blocks·context·width.
+
+    N counts the parameters of matrix products, the output layer among them. Forward is 2N, and 2·blocks·context·width
+    for causal attention; backward twice that. Source: Kaplan et al. 2020, arXiv 2001.08361, section 2.1.
+    """
+    return 6 * matrix_parameters + 6 * blocks * context * width

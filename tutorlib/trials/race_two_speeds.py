@@ -1,4 +1,4 @@
-"""The runs of lesson 05: steps to a target, the noise scale on the way, the clock, branches, and warm-up."""
+"""The runs of lesson 05: steps to a target, the noise scale on the way, branches, and warm-up."""
 
 import copy
 import functools
@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from tutorlib.measure.clock import step_seconds
 from tutorlib.measure.ensemble import fit_ensemble
 from tutorlib.measure.noise import exact_noise
 from tutorlib.measure.race import look_at, steps_to_target
@@ -179,12 +178,3 @@ def ramp(kind: str, rate: float, steps: int):
         return rate
     low = {"gradual": lambda step: rate * (step + 1) / steps, "constant": lambda step: rate / 8}[kind]
     return lambda step: low(step) if step < steps else rate
-
-
-def clock(run: Run, device: str) -> dict:
-    """Seconds of one step and of its parts at one batch."""
-    s = run.settings
-    data, _ = all_digits(s["held_out"], device)
-    model = make("mlp", run.seed, device, width=s["width"], depth=s["depth"])
-    times = step_seconds(model, cross_entropy, data, batch=s["batch"], repeats=s["repeats"], seed=run.seed)
-    return {"forward": times.forward, "backward": times.backward, "step": times.step}

@@ -16,15 +16,20 @@ def interval(verdict: Verdict) -> str:
     return f"{number(verdict.estimate)} [{number(verdict.low)}, {number(verdict.high)}]"
 
 
-def lines(verdicts: list[Verdict]) -> str:
+def lines(verdicts: list[Verdict], numbers: bool = True) -> str:
     return "\n".join(
-        f"{v.claim:<6} {v.verdict}{f' {v.condition}' if v.condition else ''} — {v.measured}: {interval(v)}"
+        f"{v.claim:<6} {v.verdict}{f' {v.condition}' if v.condition else ''} — {v.measured}"
+        + (f": {interval(v)}" if numbers else "")
         for v in verdicts
     )
 
 
-def show_verdicts(verdicts: list[Verdict]) -> Shown:
-    """The table, as HTML for the eye and as lines of text for everything else."""
+def show_verdicts(verdicts: list[Verdict], numbers: bool = True) -> Shown:
+    """The table, as HTML for the eye and as lines of text for everything else.
+
+    Where the last digits depend on the processor (a loss that first dips under a line, seconds), ``numbers=False``
+    leaves them out of the text; the table has them.
+    """
     rows = "".join(
         "<tr>"
         + "".join(
@@ -44,4 +49,6 @@ def show_verdicts(verdicts: list[Verdict]) -> Shown:
         f"<th style='text-align:left'>{h}</th>"
         for h in ("claim", "it says", "measured [95 %]", "verdict", "small print")
     )
-    return Shown(None, lines(verdicts), html=f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>")
+    return Shown(
+        None, lines(verdicts, numbers), html=f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    )
