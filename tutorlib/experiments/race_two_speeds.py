@@ -9,19 +9,22 @@ CENTRES = {
     "SGD": (0.06, 0.11, 0.21, 0.38, 0.6, 0.8, 0.95, 1.0, 1.05),
     "Adam": (0.003, 0.0042, 0.006, 0.0085, 0.011, 0.016, 0.024, 0.03, 0.035),
 }
-FACTORS = (1, 2, 4, 8, 16, 32, 64)  # of the batch, in the branches
-HALF_OCTAVES = (-3, -2, -1, 0, 1, 2, 3)
+FACTORS = (1, 2, 4, 8, 16, 64)  # of the batch, in the branches
+# Octaves around the middle. From batch 32 on SGD's steps fall until a cliff: a finer grid, which ends soon after it.
+OCTAVES, NEAR_A_CLIFF = (-1.5, -1, -0.5, 0, 0.5, 1, 1.5), (-1, -0.75, -0.5, -0.25, 0, 0.25, 0.5)
+WARM_UP_RATES = (0.005, 0.01, 0.02, 0.04, 0.08)
 PROBLEM = {"examples": 1024, "held_out": 512, "target": 0.2}
 HELD = (
-    "Loss {target} on {held_out} held-out digits; {examples:,} other digits and fresh weights for every seed; "
-    "MLP of 9,610 parameters"
+    "Loss {target} on the same {held_out} held-out digits; every seed has its weights and {examples:,} of the other "
+    "1,285 digits; MLP of 9,610 parameters"
 )
 
 
 def rates(optimizer: str, batch: int) -> tuple[float, ...]:
-    """Seven rates, half an octave apart."""
+    """Seven rates, half an octave apart, or a quarter."""
     centre = CENTRES[optimizer][BATCHES.index(batch)]
-    return tuple(float(f"{centre * 2 ** (k / 2):.3g}") for k in HALF_OCTAVES)
+    octaves = NEAR_A_CLIFF if optimizer == "SGD" and batch >= 32 else OCTAVES
+    return tuple(float(f"{centre * 2**k:.3g}") for k in octaves)
 
 
 def race(optimizer: str) -> Experiment:
@@ -55,15 +58,27 @@ BRANCHES = Experiment(
     question="From here on, how large may the batch be?",
     trial="race_two_speeds.branches",
     points=tuple(
-        {"optimizer": optimizer, "rate": rate, "checkpoint": checkpoint}
-        for optimizer, rate in (("SGD", 0.38), ("Adam", 0.0085))
-        for checkpoint in (10, 100)
+        {"optimizer": name, "factor": k, "rate": CENTRES[name][BATCHES.index(8 * k)]}
+        for name in ("SGD", "Adam")
+        for k in FACTORS
     ),
-    print_under=HELD + "; from steps 10 and 100 of batch {batch}, {branch_examples:,} examples at k times the "
-    "batch, rate × k (SGD) or √k (Adam)",
-    held={**PROBLEM, "batch": 8, "branch_examples": 2048, "largest_factor": FACTORS[-1]},
-    together=("seed",),
+    print_under=HELD
+    + "; from step {checkpoint} of batch {batch}, {branch_examples:,} examples at k times the batch and "
+    "the rate tuned for it; Adam starts its means anew",
+    held={**PROBLEM, "batch": 8, "checkpoint": 100, "branch_examples": 2048},
+    together=("seed", "factor", "rate"),
     seeds=16,
+)
+
+CLIFF = Experiment(
+    name="cliff",
+    question="What does a wrong rate do at a large batch?",
+    trial="race_two_speeds.cliff",
+    points=grid(rate=(0.38, 1.05, 3.0, 7.6)),
+    print_under=HELD + "; batch {batch}, {steps} steps, SGD",
+    held={**PROBLEM, "optimizer": "SGD", "batch": 512, "steps": 180},
+    together=("seed", "rate"),
+    seeds=8,
 )
 
 CLOCK = Experiment(
@@ -114,7 +129,7 @@ WARM_UP = Experiment(
     name="warm_up",
     question="Does a gentle start save a high rate?",
     trial="race_two_speeds.warm_up",
-    points=grid(rate=(0.005, 0.01, 0.02, 0.04, 0.08), warm_up=("none", "gradual", "constant")),
+    points=grid(rate=WARM_UP_RATES, warm_up=("none", "gradual", "constant")),
     print_under="MLP with {depth} hidden layers of {width}, no normalization; batch {batch}, Adam, {steps} steps, "
     "of which {ramp_steps} to warm up; {examples:,} digits and fresh weights for every seed",
     held={**PROBLEM, "optimizer": "Adam", "batch": 256, "width": 64, "depth": 4, "steps": 40, "ramp_steps": 12},

@@ -3,10 +3,9 @@
 import numpy as np
 
 from tutorlib.errors import Refused
-from tutorlib.experiments.race_two_speeds import BATCHES, HALF_OCTAVES, SMALL, rates
+from tutorlib.experiments.race_two_speeds import BATCHES, SMALL, rates
 from tutorlib.results import Results, column
-from tutorlib.theory.statistics import slopes
-from tutorlib.theory.trade_off import TradeOff, fit_trade_off
+from tutorlib.theory.trade_off import StepTime, TradeOff, fit_step_time, fit_trade_off
 
 
 def finishes(results: Results, optimizer: str, batch: int) -> np.ndarray:
@@ -30,6 +29,11 @@ def chosen_rates(steps: np.ndarray) -> np.ndarray:
     return np.array([np.median(np.delete(steps, seed, axis=0), axis=0).argmin() for seed in range(len(steps))])
 
 
+def best_of_others(values: np.ndarray) -> np.ndarray:
+    """Each seed's value at the rate that did best on the other seeds; ``values`` (seeds, rates), lower is better."""
+    return values[np.arange(len(values)), chosen_rates(values)]
+
+
 def tuned_steps(results: Results, optimizer: str) -> np.ndarray:
     """Steps to the target (seeds, batches), each seed at the rate that the others chose.
 
@@ -46,8 +50,14 @@ def tuned_steps(results: Results, optimizer: str) -> np.ndarray:
 
 def on_the_edge(results: Results, optimizer: str) -> list[int]:
     """The batches whose chosen rate is the first or the last of its grid, for any seed."""
-    ends = (0, len(HALF_OCTAVES) - 1)
-    return [b for b in BATCHES if np.isin(chosen_rates(finishes(results, optimizer, b)), ends).any()]
+    tables = {batch: finishes(results, optimizer, batch) for batch in BATCHES}
+    return [b for b, table in tables.items() if np.isin(chosen_rates(table), (0, table.shape[1] - 1)).any()]
+
+
+def beaten(results: Results, optimizer: str) -> int:
+    """How many of the tuned runs were stopped before they arrived, and count with a lower bound."""
+    tables = [finishes(results, optimizer, batch) for batch in BATCHES]
+    return sum(int(np.isinf(table[range(len(table)), chosen_rates(table)]).sum()) for table in tables)
 
 
 def trade_offs(results: Results, optimizer: str) -> list[TradeOff]:
@@ -58,14 +68,13 @@ def trade_offs(results: Results, optimizer: str) -> list[TradeOff]:
 def best_rates(results: Results, optimizer: str) -> np.ndarray:
     """The rate of fewest steps (seeds, batches), between grid points: the lowest point of a parabola.
 
-    Fitted in log steps against log rate to the rates that arrived; the best one itself where they are fewer than
-    three or bend the other way.
+    Fitted to each seed's own log steps against log rate, where it arrived; the best one itself where fewer than three
+    did or they bend the other way. Grids shifted by an octave give the same rates (course/log.md).
     """
-    columns = []
-    for batch in BATCHES:
-        log_rates = np.log(rates(optimizer, batch))
-        columns.append([np.exp(_lowest(log_rates, row)) for row in finishes(results, optimizer, batch)])
-    return np.transpose(columns)
+    tables = {batch: finishes(results, optimizer, batch) for batch in BATCHES}
+    return np.transpose(
+        [[np.exp(_lowest(np.log(rates(optimizer, b)), row)) for row in table] for b, table in tables.items()]
+    )
 
 
 def _lowest(log_rates: np.ndarray, steps: np.ndarray) -> float:
@@ -77,10 +86,10 @@ def _lowest(log_rates: np.ndarray, steps: np.ndarray) -> float:
     return float(log_rates[steps.argmin()])
 
 
-def rate_slopes(results: Results, optimizer: str, up_to: int) -> np.ndarray:
-    """d log(best rate) / d log(batch) over the batches up to ``up_to``: one a seed."""
-    few = [i for i, b in enumerate(BATCHES) if b <= up_to]
-    return slopes(np.log(np.take(BATCHES, few)), np.log(best_rates(results, optimizer)[:, few]))
+def rate_growth(results: Results, optimizer: str, low: int, high: int) -> np.ndarray:
+    """By which factor the best rate grows from batch ``low`` to batch ``high``: one a seed."""
+    best = best_rates(results, optimizer)
+    return best[:, BATCHES.index(high)] / best[:, BATCHES.index(low)]
 
 
 def per_batch(results: Results, optimizer: str) -> dict[int, np.ndarray]:
@@ -97,3 +106,10 @@ def seconds_to_target(results: Results, clock: Results, optimizer: str) -> dict[
 def parts(clock: Results, batch: int, **model) -> np.ndarray:
     """Seconds of the forward and backward pass of one micro-batch: one a seed."""
     return column(clock, "forward", batch=batch, **model) + column(clock, "backward", batch=batch, **model)
+
+
+def step_law(clock: Results) -> StepTime:
+    """t₀ + c·B of the small net, fitted to the geometric means over seeds."""
+    sizes = [point["batch"] for point in clock.experiment.points if point["width"] == SMALL["width"]]
+    means = [np.exp(np.log(column(clock, "step", batch=batch, **SMALL)).mean()) for batch in sizes]
+    return fit_step_time(sizes, means)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
-from tutorlib.experiments.race_two_speeds import BATCHES, PROBLEM, SMALL
+from tutorlib.experiments.race_two_speeds import BATCHES, PROBLEM
 from tutorlib.plots import style
 from tutorlib.results import Results, column
-from tutorlib.theory.trade_off import StepTime, TradeOff, fit_step_time, fit_trade_off
+from tutorlib.theory.trade_off import StepTime, TradeOff, fit_trade_off
 
 PARAMETERS = 9610
 AXES = ("steps", "examples", "FLOPs", "seconds")
@@ -40,12 +40,6 @@ def first_below(at: np.ndarray, loss: np.ndarray, target: float) -> float:
         raise ValueError(f"the curve from {loss[0]:.3g} to {loss[-1]:.3g} does not pass {target}")
     x, y = at[after - 1 : after + 1], np.log(loss[after - 1 : after + 1])
     return float(np.interp(-np.log(target), -y, x))
-
-
-def step_time(clock: Results) -> StepTime:
-    """t₀ + c·B of the small net, from a clock's records."""
-    sizes = [p["batch"] for p in clock.experiment.points if p["width"] == SMALL["width"]]
-    return fit_step_time(sizes, [np.exp(np.log(column(clock, "step", batch=b, **SMALL)).mean()) for b in sizes])
 
 
 def price_of(batch: int, steps, pace: StepTime, unit: str):

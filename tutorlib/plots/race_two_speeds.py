@@ -43,8 +43,16 @@ def plot_steps(results: Results, guess=None) -> Axes:
     style.batch_axis(axes, lesson.BATCHES)
     axes.set_ylabel("steps to the target")
     axes.legend(fontsize=8)
-    style.small_print(axes, results)
+    style.small_print(axes, results, beaten_words(results, "SGD"))
     return axes
+
+
+def beaten_words(results: Results, optimizer: str) -> str:
+    """How many of the plotted runs were stopped before they arrived."""
+    few = columns.beaten(results, optimizer)
+    return (
+        f"{few} of {results.seeds * len(lesson.BATCHES)} plotted runs were out before they arrived and count as a bound"
+    )
 
 
 def mean_trade_off(results: Results, optimizer: str) -> TradeOff:

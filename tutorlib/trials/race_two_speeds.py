@@ -87,38 +87,56 @@ def noise_along(runs: list[Run], device: str) -> list:
 
 
 def branches(runs: list[Run], device: str) -> list[dict]:
-    """From one checkpoint of a small-batch run: the loss after the same examples at 1, 2, 4 … times the batch.
+    """From one checkpoint of a small-batch run: the loss after the same examples at ``factor`` times the batch.
 
-    The rate grows with the batch as the optimizer's rule has it, k-fold for SGD and √k for Adam. ``scale`` is the
-    exact noise scale at the checkpoint. Source: Merrill et al. 2025, arXiv 2505.23971 (branched training).
+    Every branch has the rate of its run. An optimizer's memory is not carried over, at factor 1 neither. ``scale`` is
+    the exact noise scale at the checkpoint. Source: Merrill et al. 2025, arXiv 2505.23971 (branched training).
     """
     s = runs[0].settings
     data, held_out = all_digits(s["held_out"], device)
-    subsets = torch.stack([subset(run.seed, s["examples"], s["held_out"]) for run in runs])
-    models = [make("mlp", run.seed, device) for run in runs]
-    train(models, data, runs, subsets=subsets, steps=s["checkpoint"])
+    values = {}
+    first = [run for run in runs if run.settings["factor"] == 1]
+    subsets = [subset(run.seed, s["examples"], s["held_out"]) for run in first]
+    models = [make("mlp", run.seed, device) for run in first]
+    train(models, data, first, subsets=torch.stack(subsets), steps=s["checkpoint"])
     own = [Data(data.x[chosen], data.y[chosen]) for chosen in subsets]
-    values = [{"scale": exact_noise(m, cross_entropy, d).scale, "losses": ()} for m, d in zip(models, own, strict=True)]
-    for k in powers_of_two(s["largest_factor"]):
-        twins, power = copy.deepcopy(models), 1.0 if s["optimizer"] == "SGD" else 0.5
-        train(
-            twins,
-            data,
-            runs,
-            subsets=subsets,
-            steps=s["branch_examples"] // (k * s["batch"]),
-            batch=k * s["batch"],
-            rates=[s["rate"] * k**power] * len(runs),
-            seeds=[(run.seed, k) for run in runs],
-        )
-        with torch.no_grad():
-            for value, twin in zip(values, twins, strict=True):
-                value["losses"] += (float(cross_entropy(twin(held_out.x), held_out.y)),)
-    return values
+    scales = [exact_noise(model, cross_entropy, part).scale for model, part in zip(models, own, strict=True)]
+    for k in sorted({run.settings["factor"] for run in runs}):
+        these = [run for run in runs if run.settings["factor"] == k]
+        twins = copy.deepcopy(models)
+        plan = {"batch": k * s["batch"], "steps": s["branch_examples"] // (k * s["batch"])}
+        train(twins, data, these, subsets=torch.stack(subsets), seeds=[(run.seed, k) for run in these], **plan)
+        for run, twin, scale in zip(these, twins, scales, strict=True):
+            values[run.key] = {"loss": held_out_loss(twin, held_out), "scale": scale}
+    return [values[run.key] for run in runs]
 
 
-def powers_of_two(largest: int) -> list[int]:
-    return [2**k for k in range(largest.bit_length())]
+def cliff(runs: list[Run], device: str) -> list[dict]:
+    """The loss on held-out examples before and after a run of fixed length, and where it first reached the target.
+
+    ``arrived`` is 0 where it never did. A run that diverged keeps the parameters of its last finite step.
+    """
+    s = runs[0].settings
+    data, held_out = all_digits(s["held_out"], device)
+    models, arrived = [make("mlp", run.seed, device) for run in runs], [0] * len(runs)
+    before = [held_out_loss(model, held_out) for model in models]
+
+    def look(ensemble):
+        if ensemble.steps_done in look_at(s["steps"]):
+            for r, loss in zip(ensemble.live, ensemble.losses_on(held_out), strict=True):
+                arrived[r] = arrived[r] or ensemble.steps_done * int(loss <= s["target"])
+
+    subsets = torch.stack([subset(run.seed, s["examples"], s["held_out"]) for run in runs])
+    train(models, data, runs, subsets=subsets, steps=s["steps"], after_step=look)
+    after = [held_out_loss(model, held_out) for model in models]
+    return [{"before": a, "after": b, "arrived": c} for a, b, c in zip(before, after, arrived, strict=True)]
+
+
+@torch.no_grad()
+def held_out_loss(model: torch.nn.Module, held_out: Data) -> float:
+    """The loss on held-out examples, at most 1e6: a run that failed is no better or worse beyond that."""
+    loss = float(cross_entropy(model(held_out.x), held_out.y))
+    return min(loss, 1e6) if loss == loss else 1e6
 
 
 def train(models: list, data: Data, runs: list[Run], **changes) -> list:
@@ -161,13 +179,11 @@ def warm_up(runs: list[Run], device: str) -> list[dict]:
     models = [make("mlp", run.seed, device, width=s["width"], depth=s["depth"]) for run in runs]
     rates = [ramp(run.settings["warm_up"], run.settings["rate"], s["ramp_steps"]) for run in runs]
     subsets = torch.stack([subset(run.seed, s["examples"], s["held_out"]) for run in runs])
-    with torch.no_grad():
-        before = [float(cross_entropy(model(held_out.x), held_out.y)) for model in models]
+    before = [held_out_loss(model, held_out) for model in models]
     fits = train(models, data, runs, rates=rates, subsets=subsets, steps=s["steps"])
-    with torch.no_grad():
-        after = [float(cross_entropy(model(held_out.x), held_out.y)) for model in models]
+    after = [held_out_loss(model, held_out) for model in models]
     return [
-        {"failed": int(done.diverged or not end < start), "loss": min(end, 10.0) if end == end else 10.0}
+        {"failed": int(done.diverged or not end < start), "loss": min(end, 10.0)}
         for done, start, end in zip(fits, before, after, strict=True)
     ]
 

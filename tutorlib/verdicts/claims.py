@@ -20,7 +20,7 @@ CLAIMS = {
     "D1-27": "raise the rate and it diverges, leave it and it is stuck",
     "D1-40": "slow, with low utilization: take a bigger micro-batch",
     "D2-04": "a moderately larger batch uses compute better",
-    "D2-10": "a large-batch path is faster",
+    "D2-10": "a large-batch path may converge faster",
     "D2-21": "a small batch has low efficiency",
     "D2-23": "a small batch wants a smaller rate; a larger one can scale it linearly",
     "D3-03": "batch 1 moves in an unstable direction",

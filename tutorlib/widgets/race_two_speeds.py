@@ -2,7 +2,8 @@
 
 from tutorlib import store
 from tutorlib.experiments.race_two_speeds import BATCHES, CLOCK, CURVES
-from tutorlib.plots.race_panel import AXES, Race, plot_race, price_of, step_time
+from tutorlib.experiments.two_speeds_columns import step_law
+from tutorlib.plots.race_panel import AXES, Race, plot_race, price_of
 from tutorlib.results import Results
 from tutorlib.theory.trade_off import StepTime, fastest_batch
 from tutorlib.widgets.panel import Panel, slider
@@ -20,7 +21,7 @@ class RacePanel(Panel):
     def __init__(self, clock: Results | None = None):
         curves, clock = store.recorded(CURVES), clock or store.recorded(CLOCK)
         self.races = {name: Race.read(curves, name) for name in ("SGD", "Adam")}
-        self.pace, self.clock = step_time(clock), clock
+        self.pace, self.clock = step_law(clock), clock
         super().__init__(
             "the loss of nine batches against steps, examples, FLOPs or seconds, and what the target costs",
             unit=slider("x axis", AXES, "steps"),
