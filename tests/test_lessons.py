@@ -1,6 +1,7 @@
 """What nbval does not check: stored counts, missing figures, stale builds, and that exercises have an answer."""
 
 import ast
+import contextlib
 import re
 import subprocess
 import sys
@@ -14,8 +15,9 @@ sys.path.insert(0, str(ROOT / "course"))
 import build  # noqa: E402
 
 NOTEBOOKS = sorted((ROOT / "lessons").glob("*.ipynb"))
-IGNORED_OUTPUTS: set[tuple[str, str]] = set()  # (notebook, cell id): timings and machine names only
-TAGS = {"predict", "play", "run", "see", "explain", "verdict", "exercise", "hint", "solution"}
+# (notebook, cell id): timings and machine names only
+IGNORED_OUTPUTS = {("05_race_two_speeds", "3dfefdd6")}  # verdicts on seconds
+TAGS = {"nbval-ignore-output", "predict", "play", "run", "see", "explain", "verdict", "exercise", "hint", "solution"}
 MOVES = ["predict", "run", "see", "explain", "verdict"]
 
 
@@ -143,7 +145,8 @@ def test_every_exercise_stub_fails_its_check_and_every_solution_passes(notebook)
     for cell in code_cells(notebook):
         tags = cell.metadata.get("tags", [])
         if not {"predict", "play", "run", "see", "verdict", "exercise"} & set(tags) and tags:
-            exec(cell.source, setting)
+            with contextlib.suppress(NameError):  # a cell about what a run measured: no exercise needs that
+                exec(cell.source, setting)
     for stub, solution in exercises(notebook):
         body = ast.parse(stub).body
         check = ast.unparse(body[-1])

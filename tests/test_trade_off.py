@@ -1,4 +1,4 @@
-"""The two laws against closed forms, brute force and the noise that theory expects of a fit; bad input in a sentence."""
+"""The two laws against closed forms and brute force, the scatter of a fit against theory; bad input in a sentence."""
 
 import itertools
 

@@ -1,19 +1,26 @@
 """Every control of every panel, driven to both ends and the middle; a swallowed callback error fails the test."""
 
+import itertools
 import logging
 import time
 
 import pytest
+import test_two_speeds as two_speeds
 
+from tutorlib.errors import Refused
 from tutorlib.experiments import measure_the_noise
+from tutorlib.plots.race_panel import AXES
 from tutorlib.records import Experiment
+from tutorlib.results import Results
 from tutorlib.store import Store
 from tutorlib.study import study
+from tutorlib.theory.trade_off import StepTime
 from tutorlib.verdicts.measure_the_noise import walk_verdicts
 from tutorlib.widgets import run as run_module
 from tutorlib.widgets.measure_the_noise import PANELS, ArrowsPanel, WalkPanel
 from tutorlib.widgets.panel import Panel, slider
 from tutorlib.widgets.predict import Prediction
+from tutorlib.widgets.race_two_speeds import DEVICES, RacePanel
 from tutorlib.widgets.run import Progress, run, sentence
 from tutorlib.widgets.show import WIDGET_VIEW
 from tutorlib.widgets.verdicts import lines, show_verdicts
@@ -140,3 +147,70 @@ def test_verdicts_are_shown_with_claim_word_and_interval(tmp_path):
     for verdict in verdicts:
         assert verdict.claim in shown.html and verdict.verdict in shown.html
         assert f"{verdict.claim:<6} {verdict.verdict}" in lines(verdicts)
+
+
+def race_values():
+    panel = RacePanel()
+    names = list(panel.controls)
+    choices = [[value for _, value in control.options] for control in panel.controls.values()]
+    return panel, [dict(zip(names, values, strict=True)) for values in itertools.product(*choices)]
+
+
+def test_every_value_of_every_control_of_the_race_draws_and_says_something():
+    panel = RacePanel()
+    assert len(panel.controls) <= 5
+    for control in panel.controls.values():
+        before, seen = control.value, set()
+        for _, value in control.options:
+            control.value = value
+            assert panel.picture.startswith(b"\x89PNG")
+            seen.add((panel.picture, panel.sentence.value))
+        assert len(seen) == len(control.options), f"{control.description} changes nothing at some value"
+        control.value = before
+
+
+def test_the_race_names_the_cheapest_batch_of_every_unit_at_every_setting():
+    panel, settings = race_values()
+    for values in settings:
+        race, said = panel.races[values["optimizer"]], panel.say(**values)
+        fixed = panel.pace.fixed
+        price = panel.pace.per_example / DEVICES[values["device"]] / values["ranks"]
+        seconds = {b: steps * (fixed + price * b) for b, steps in race.steps.items()}
+        costs = {
+            "steps": race.steps,
+            "examples": {b: b * steps for b, steps in race.steps.items()},
+            "FLOPs": {b: b * steps for b, steps in race.steps.items()},
+            "seconds": seconds,
+        }[values["unit"]]
+        soonest = min(seconds, key=seconds.get)
+        assert f"Counted in {values['unit']}, batch <b>{min(costs, key=costs.get)}</b> wins" in said
+        assert f"In seconds batch {soonest} is soonest" in said and f"{seconds[soonest]:.2g} s" in said
+        assert f"= {(race.law.critical * fixed / price) ** 0.5:.0f}, with B_crit" in said
+        dollars = 1e6 * seconds[soonest] / 3600 * values["ranks"] * values["price"]
+        assert f"${dollars:,.0f}." in said
+
+
+def test_the_race_marks_the_batch_that_its_sentence_names():
+    panel = RacePanel()
+    for unit in AXES:
+        panel.controls["unit"].value = unit
+        _, beside = panel.axes.figure.axes
+        (best,) = [m for m in beside.lines if m.get_marker() == "o" and m.get_markerfacecolor() != "white"]
+        assert f"batch <b>{best.get_xdata()[0]}</b> wins" in panel.sentence.value
+        assert unit in panel.axes.get_xlabel()
+
+
+def test_a_live_clock_is_yours_and_sets_the_pace():
+    assert "recorded" in RacePanel().sentence.value and "your clock" not in RacePanel().sentence.value
+    mine = RacePanel(two_speeds.clock(small=StepTime(1e-3, 1e-5), update=0.0, spread=0.0))
+    assert "your clock" in mine.sentence.value and "recorded" not in mine.sentence.value
+    assert mine.pace.fixed == pytest.approx(1e-3) and mine.pace.per_example == pytest.approx(1e-5)
+    assert "t₀/c 100" in mine.sentence.value
+
+
+def test_a_clock_that_was_stopped_early_is_refused_or_used_as_far_as_it_goes():
+    whole = two_speeds.clock(seeds=3)
+    partial = Results(whole.experiment, tuple(whole)[:30], stopped=True)  # one whole seed
+    assert "your clock" in RacePanel(partial).sentence.value
+    with pytest.raises(Refused, match="no complete seed"):
+        RacePanel(Results(whole.experiment.at(seeds=1), tuple(whole)[:3], stopped=True))

@@ -99,7 +99,11 @@ def _worst_bend(function: Callable, batches, steps_min: float, critical: float, 
         if answer is None or any(part is None for part in answer):
             raise TypeError("two numbers are expected, and one is None")
         found = (float(answer[0]), float(answer[1]))
-        worst = max(worst, (max(abs(found[0] / steps_min - 1), abs(found[1] / critical - 1)), *found))
+        error = float(np.max(np.abs([found[0] / steps_min - 1, found[1] / critical - 1])))
+        if not error <= worst[0]:  # NaN too
+            worst = (error, *found)
+            if error != error:
+                break
     return worst
 
 
@@ -112,11 +116,12 @@ def check_rent(function: Callable) -> Check:
     for name, deadline, expected in (
         ("no hurry: one rank, and the batch where time is shortest", 1e9, (64, 1)),
         ("40 seconds: one rank is too slow", 40.0, (64, 2)),
-        ("22 seconds: more ranks and a larger batch", 22.0, (128, 4)),
+        ("25 seconds: more ranks and a larger batch", 25.0, (128, 4)),
         ("5 seconds: nobody can", 5.0, None),
     ):
         answer = attempt(function, law, pace, deadline)
-        check.add(name, answer == expected, f"you returned {_shown(answer)}, expected {expected}")
+        right = answer is None if expected is None else _close(answer, expected)
+        check.add(name, right, f"you returned {_shown(answer)}, expected {expected}")
     return check
 
 

@@ -1,5 +1,6 @@
 """What an experiment has measured so far, and its columns of numbers."""
 
+import dataclasses
 from collections import Counter
 from dataclasses import dataclass
 
@@ -47,13 +48,10 @@ def column(records, name: str, **settings) -> np.ndarray:
 
     Only seeds whose every run ended well are used, so that two columns pair up row by row.
     """
-    records = {r.run: r for r in records}.values()
-    points = {frozenset(r.run.settings.items()) for r in records}
-    well = Counter(r.run.seed for r in records if r.outcome == "ok")
+    records = list({r.run: r for r in records}.values())
+    whole = complete_seeds(records)
     chosen = [
-        r
-        for r in records
-        if well[r.run.seed] == len(points) and all(r.run.settings.get(k) == v for k, v in settings.items())
+        r for r in records if r.run.seed in whole and all(r.run.settings.get(k) == v for k, v in settings.items())
     ]
     if not chosen:
         raise Refused(
@@ -61,3 +59,17 @@ def column(records, name: str, **settings) -> np.ndarray:
             "it goes on where it stopped"
         )
     return np.array([r[name] for r in sorted(chosen, key=lambda r: r.run.seed)])
+
+
+def paired(*results: Results) -> tuple[Results, ...]:
+    """The same results with only those seeds that are complete, and ended well, in every one of them."""
+    shared = set.intersection(*(complete_seeds(each) for each in results))
+    return tuple(dataclasses.replace(each, records=tuple(r for r in each if r.run.seed in shared)) for each in results)
+
+
+def complete_seeds(records) -> set[int]:
+    """The seeds whose every run ended well."""
+    records = {r.run: r for r in records}.values()
+    points = {frozenset(r.run.settings.items()) for r in records}
+    well = Counter(r.run.seed for r in records if r.outcome == "ok")
+    return {seed for seed, count in well.items() if count == len(points)}

@@ -4,8 +4,8 @@ import numpy as np
 
 from tutorlib.errors import Refused
 from tutorlib.experiments.race_two_speeds import BATCHES, SMALL, rates
-from tutorlib.results import Results, column
-from tutorlib.theory.trade_off import StepTime, TradeOff, fit_step_time, fit_trade_off
+from tutorlib.results import Results, column, paired
+from tutorlib.theory.trade_off import StepTime, fit_step_time, fit_trade_off
 
 
 def finishes(results: Results, optimizer: str, batch: int) -> np.ndarray:
@@ -60,9 +60,16 @@ def beaten(results: Results, optimizer: str) -> int:
     return sum(int(np.isinf(table[range(len(table)), chosen_rates(table)]).sum()) for table in tables)
 
 
-def trade_offs(results: Results, optimizer: str) -> list[TradeOff]:
-    """The fitted S(B) of every seed."""
-    return [fit_trade_off(BATCHES, steps) for steps in tuned_steps(results, optimizer)]
+def bends(results: Results, optimizer: str) -> np.ndarray:
+    """The fitted B_crit of every seed, NaN where its steps show one regime only."""
+    return np.array([_bend(steps) for steps in tuned_steps(results, optimizer)])
+
+
+def _bend(steps: np.ndarray) -> float:
+    try:
+        return fit_trade_off(BATCHES, steps).critical
+    except Refused:
+        return np.nan
 
 
 def best_rates(results: Results, optimizer: str) -> np.ndarray:
@@ -99,8 +106,9 @@ def per_batch(results: Results, optimizer: str) -> dict[int, np.ndarray]:
 
 def seconds_to_target(results: Results, clock: Results, optimizer: str) -> dict[int, np.ndarray]:
     """S(B)·t(B) by batch, steps and seconds paired by seed."""
+    results, clock = paired(results, clock)
     steps = per_batch(results, optimizer)
-    return {b: steps[b] * column(clock, "step", batch=b, **SMALL)[: len(steps[b])] for b in BATCHES}
+    return {b: steps[b] * column(clock, "step", batch=b, **SMALL) for b in BATCHES}
 
 
 def parts(clock: Results, batch: int, **model) -> np.ndarray:

@@ -1,5 +1,6 @@
 """How long a training step takes: warmed up, synchronised on both sides, in parts."""
 
+import copy
 import statistics
 import time
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from tutorlib.errors import Refused
 from tutorlib.measure.fit import batches
 from tutorlib.nn.data import Data
 from tutorlib.nn.device import synchronize
@@ -36,12 +38,15 @@ def step_seconds(
 ) -> StepSeconds:
     """Time ``repeats`` SGD steps of ``model`` at ``batch``, after ``warm_up`` steps that do not count.
 
-    The step is torch's own (``torch.optim.SGD``), examples already on the device; rate 0, so the model stays as it
-    was. Fetching data and moving it are not timed: a slow loader looks like a slow device, so time yours first.
+    The step is torch's own (``torch.optim.SGD``) on a copy of the model, with examples already on the device. Fetching
+    data and moving it are not timed: a slow loader looks like a slow device, so time yours first.
     ``precision`` is what autocast computes in (``torch.bfloat16``, say); by default everything is as it comes.
     """
     check_batch(batch, len(data))
     check_batch(repeats, name="repeats")
+    if isinstance(warm_up, bool) or not isinstance(warm_up, int) or warm_up < 0:
+        raise Refused(f"warm_up is {warm_up!r}; allowed: a whole number of at least 0")
+    model = copy.deepcopy(model)  # its gradients and running statistics stay as they are
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
     order, device, rows = batches(len(data), batch, seed, data.x.device), data.x.device, []
     for _ in range(warm_up + repeats):

@@ -76,9 +76,7 @@ def plot_race(race: Race, pace: StepTime, unit: str) -> Axes:
     style.plain_ticks(axes.yaxis, {0.2: "0.2", 0.5: "0.5", 1: "1", 2: "2"})
     style.plain_ticks(beside.xaxis, {b: f"{b}" for b in (1, 8, 64, 512)})
     style.plain_ticks(axes.xaxis, decades(*axes.get_xlim()))
-    style.plain_ticks(
-        beside.yaxis, {v: f"{v:.2g}" if v < 1e4 else f"{v:.0e}" for v in np.geomspace(*beside.get_ylim(), 7)[1:-1:2]}
-    )
+    style.plain_ticks(beside.yaxis, style.few_values(*beside.get_ylim()))
     return axes
 
 

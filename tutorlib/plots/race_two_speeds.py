@@ -14,11 +14,6 @@ MARKERS = {"SGD": "o", "Adam": "s"}
 MANY = np.geomspace(1, 512, 300)
 
 
-def _name_lines(axes: Axes, places: dict, **settings) -> None:
-    for words, (x, y) in places.items():
-        axes.annotate(words, (x, y), fontsize=8.5, color="0.35", **settings)
-
-
 @style.look()
 def plot_steps(results: Results, guess=None) -> Axes:
     """Steps to the target against batch, with the fitted law and its two limits; ``guess`` is S(64) ÷ S(512)."""
@@ -30,8 +25,7 @@ def plot_steps(results: Results, guess=None) -> Axes:
         MANY, law.steps_min * law.critical / MANY, color="0.75", linewidth=1, label="in proportion: S = E_min / B"
     )
     axes.axhline(law.steps_min, color="0.75", linewidth=1, linestyle=":", label="floor: S_min")
-    bend = [fitted.critical for fitted in columns.trade_offs(results, "SGD")]
-    interval = geometric_interval(bend)
+    interval = geometric_interval(columns.bends(results, "SGD"))
     axes.axvspan(interval.low, interval.high, color="0.9", zorder=0, label="B_crit, 95 %")
     for batch in lesson.BATCHES:
         style.point(axes, batch, geometric_interval(steps[batch]), style.batch_colour(batch, 512), results.recorded)
@@ -102,12 +96,15 @@ def plot_time(steps: Results, clock: Results) -> Axes:
     law, pace = mean_trade_off(steps, "SGD"), fit_step_time(sizes, times)
     axes.plot(MANY, law.steps(MANY) * pace.seconds(MANY), **style.THEORY, label="S_min (1 + B_crit/B) · (t₀ + c·B)")
     for b in sizes:
-        style.point(axes, b, geometric_interval(seconds[b]), style.batch_colour(b, 512), steps.recorded)
+        style.point(
+            axes, b, geometric_interval(seconds[b]), style.batch_colour(b, 512), steps.recorded or clock.recorded
+        )
     axes.set_yscale("log")
+    style.plain_ticks(axes.yaxis, style.few_values(*axes.get_ylim(), count=4))
     style.batch_axis(axes, sizes)
     axes.set_ylabel("seconds to the target")
     axes.legend()
-    style.small_print(axes, steps)
+    style.small_print(axes, steps, f"seconds {clock.provenance}")
     return axes
 
 
@@ -142,7 +139,7 @@ def plot_noise(sgd: Results, adam: Results, noise: Results, guess=None) -> Axes:
     (axes,) = style.figure(height=2.9)
     labels = []
     for name, results in (("SGD", sgd), ("Adam", adam)):
-        fitted = geometric_interval([law.critical for law in columns.trade_offs(results, name)])
+        fitted = geometric_interval(columns.bends(results, name))
         predicted = geometric_interval(column(noise, "predicted", optimizer=name))
         for words, found, marker in (("fitted to the steps", fitted, "o"), ("from the noise scale", predicted, "D")):
             style.point(axes, len(labels), found, style.INK, noise.recorded, marker, sideways=True)

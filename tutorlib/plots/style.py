@@ -73,6 +73,12 @@ def plain_ticks(axis, labels: dict[float, str]) -> None:
     axis.set_ticks(list(labels), list(labels.values()))
 
 
+def few_values(low: float, high: float, count: int = 3) -> dict[float, str]:
+    """Evenly spaced places of a logarithmic axis, with two figures each."""
+    places = [float(f"{low * (high / low) ** ((k + 0.5) / count):.1e}") for k in range(count)]
+    return {place: f"{place:,.0f}" if 10 <= place < 1e6 else f"{place:g}" for place in places}
+
+
 def point(
     axes: Axes,
     x: float,

@@ -32,9 +32,8 @@ def fit_trade_off(batches, steps) -> TradeOff:
     ``batches`` and ``steps`` (points,), both positive. The search spans 1/30 of the smallest to 30 times the
     largest batch; a fit at one end of it is refused, for then the points show one regime only.
     """
-    batches, log_steps = np.asarray(batches, dtype=float), np.log(np.asarray(steps, dtype=float))
-    if len(batches) < 3 or len(batches) != len(log_steps) or not np.isfinite(log_steps).all():
-        raise Refused(f"batches and steps have {len(batches)} and {len(log_steps)} points; allowed: at least 3 pairs")
+    batches, steps = positive_pairs(batches, steps, "steps", least=3)
+    log_steps = np.log(steps)
 
     def residuals(log_critical):
         return log_steps - np.log1p(np.exp(log_critical) / batches)
@@ -48,6 +47,18 @@ def fit_trade_off(batches, steps) -> TradeOff:
             "sides of the bend. Add larger or smaller batches"
         )
     return TradeOff(float(np.exp(residuals(best.x).mean())), float(np.exp(best.x)))
+
+
+def positive_pairs(batches, values, name: str, least: int) -> tuple[np.ndarray, np.ndarray]:
+    """Both as arrays; ``ValueError`` unless they pair up, are positive and finite, at ``least`` different batches."""
+    batches, values = np.asarray(batches, dtype=float).ravel(), np.asarray(values, dtype=float).ravel()
+    both = np.concatenate([batches, values])
+    if len(batches) != len(values) or len(set(batches)) < least or not (np.isfinite(both) & (both > 0)).all():
+        raise Refused(
+            f"batches are {batches.tolist()} and {name} {values.tolist()}; allowed: pairs of positive numbers, at "
+            f"at least {least} different batches"
+        )
+    return batches, values
 
 
 @dataclass(frozen=True)
@@ -75,12 +86,17 @@ class StepTime:
 
 def fit_step_time(batches, seconds) -> StepTime:
     """Least squares of (t₀ + c·B)/t − 1: relative errors, so the smallest batches count as much as the largest."""
-    batches, seconds = np.asarray(batches, dtype=float), np.asarray(seconds, dtype=float)
+    batches, seconds = positive_pairs(batches, seconds, "seconds", least=2)
     design = np.stack([1 / seconds, batches / seconds], axis=1)
     fixed, slope = np.linalg.lstsq(design, np.ones(len(batches)), rcond=None)[0]
     if not slope > 0:
-        raise Refused(f"seconds do not grow with the batch ({seconds}); allowed: times from a wider range of batches")
-    return StepTime(float(max(fixed, 0.0)), float(slope))
+        raise Refused(
+            f"seconds do not grow with the batch from {batches.min():g} to {batches.max():g}; allowed: times from a "
+            "wider range of batches. Add larger ones"
+        )
+    if fixed < 0:  # no fixed part is left: the best price an example without one
+        fixed, slope = 0.0, design[:, 1].sum() / (design[:, 1] @ design[:, 1])
+    return StepTime(float(fixed), float(slope))
 
 
 def fastest_batch(trade_off: TradeOff, step_time: StepTime) -> float:
@@ -98,7 +114,11 @@ def critical_from_noise(scales, batch: int) -> float:
     full-batch steps: each measured scale counts with that weight. Source: McCandlish et al. 2018, equation D.1;
     the weight is its inverse, ds = dS/(1 + B_noise/B).
     """
-    scales = np.asarray(scales, dtype=float)
+    scales = np.asarray(scales, dtype=float).ravel()
+    if not batch > 0:
+        raise Refused(f"batch is {batch!r}; allowed: a positive number")
+    if not len(scales) or not (np.isfinite(scales) & (scales >= 0)).all():
+        raise Refused(f"scales are {scales.tolist()}; allowed: at least one, finite and not negative")
     return float(np.average(scales, weights=1 / (1 + scales / batch)))
 
 

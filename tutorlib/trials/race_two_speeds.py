@@ -80,7 +80,7 @@ def noise_along(runs: list[Run], device: str) -> list:
             "losses": tuple(losses[r]),
             "predicted": critical_from_noise(scales[r], s["batch"]),
         }
-        if losses[r][-1] <= s["target"]
+        if losses[r] and losses[r][-1] <= s["target"]
         else Diverged("the target was not reached")
         for r in range(len(runs))
     ]
@@ -152,21 +152,25 @@ def train(models: list, data: Data, runs: list[Run], **changes) -> list:
     return fit_ensemble(models, cross_entropy, data, **settings)
 
 
-def curves(runs: list[Run], device: str) -> list[dict]:
+def curves(runs: list[Run], device: str) -> list:
     """The loss on held-out examples along a run of fixed length: at step 1, 2, 3 …, later a tenth apart."""
     s = runs[0].settings
     data, held_out = all_digits(s["held_out"], device)
-    looks, losses = look_at(s["steps"]), []
+    looks, losses = look_at(s["steps"]), [[] for _ in runs]
 
     def look(ensemble):
         if ensemble.steps_done in looks:
-            losses.append(ensemble.losses_on(held_out))
+            for r, loss in zip(ensemble.live, ensemble.losses_on(held_out).tolist(), strict=True):
+                losses[r].append(round(loss, 4))
 
     subsets = torch.stack([subset(run.seed, s["examples"], s["held_out"]) for run in runs])
     models = [make("mlp", run.seed, device) for run in runs]
-    train(models, data, runs, subsets=subsets, steps=s["steps"], after_step=look)
-    table = np.round(np.transpose(losses), 4).tolist()
-    return [{"at": tuple(sorted(looks)), "losses": tuple(row)} for row in table]
+    fits = train(models, data, runs, subsets=subsets, steps=s["steps"], after_step=look)
+    at = tuple(sorted(looks))
+    return [
+        Diverged() if done.diverged else {"at": at, "losses": tuple(row)}
+        for done, row in zip(fits, losses, strict=True)
+    ]
 
 
 def warm_up(runs: list[Run], device: str) -> list[dict]:

@@ -7,7 +7,7 @@ import numpy as np
 from tutorlib.experiments import race_two_speeds as lesson
 from tutorlib.experiments import two_speeds_columns as columns
 from tutorlib.records import Verdict
-from tutorlib.results import Results, column
+from tutorlib.results import Results, column, paired
 from tutorlib.theory.statistics import geometric_interval
 from tutorlib.verdicts.rules import above, below, same_ratio, verdict
 from tutorlib.verdicts.seconds_against_batch import clock_verdicts, race_verdicts
@@ -19,8 +19,8 @@ def noise_verdicts(sgd: Results, adam: Results, noise: Results, branches: Result
     judge = partial(verdict, held=RUN + "; noise measured at batch 8; β of Adam fixed, SGD without momentum")
     rows = []
     for name, runs, says in (("SGD", sgd, "the noise scale says where the bend is: SGD"), ("Adam", adam, "… and Adam")):
-        fitted = [law.critical for law in columns.trade_offs(runs, name)]
-        ratio = same_ratio(column(noise, "predicted", optimizer=name) / fitted, within=2)
+        runs, along = paired(runs, noise)
+        ratio = same_ratio(column(along, "predicted", optimizer=name) / columns.bends(runs, name), within=2)
         words = f"B_crit predicted by the noise scale along the run ÷ fitted to the steps, {name}"
         rows.append(judge("E15", words, ratio, "a ratio clearly outside 0.5 … 2", says=says))
     judge = partial(verdict, held="one checkpoint, rates tuned for whole runs at each batch; Adam's means start anew")

@@ -7,10 +7,10 @@ import numpy as np
 from tutorlib.experiments import race_two_speeds as lesson
 from tutorlib.experiments import two_speeds_columns as columns
 from tutorlib.records import Verdict
-from tutorlib.results import Results, column
+from tutorlib.results import Results, column, paired
 from tutorlib.theory.statistics import geometric_interval
 from tutorlib.theory.trade_off import fastest_batch, fit_trade_off
-from tutorlib.verdicts.rules import above, below, same_ratio, verdict
+from tutorlib.verdicts.rules import Finding, above, below, bounded, same_ratio, verdict
 from tutorlib.verdicts.steps_against_batch import RUN
 
 UNFILLED = "overhead fills the small step, as on this processor; where examples fill it, nothing is gained"
@@ -78,16 +78,22 @@ def clock_verdicts(clock: Results) -> list[Verdict]:
     return [judge(*row, says=says, condition=condition) for *row, says, condition in rows]
 
 
+@bounded
+def fast_by_formula(time: dict, steps: dict, clock: Results) -> Finding:
+    """Seconds at the batch nearest to the formula's, over those of the fastest other batch: below 1.25."""
+    law = fit_trade_off(list(steps), [np.exp(np.log(many).mean()) for many in steps.values()])
+    formula = fastest_batch(law, columns.step_law(clock))
+    near = min(time, key=lambda b: abs(np.log(b / max(formula, 1e-9))))
+    least = min((b for b in time if b != near), key=lambda b: np.log(time[b]).mean())
+    return below(1.25, time[near] / time[least], geometric_interval)
+
+
 def race_verdicts(sgd: Results, clock: Results) -> list[Verdict]:
     """D1-02, D1-05, D2-04, D2-10, D2-21, D3-05, D3-07: steps and seconds together."""
     judge = partial(verdict, held=RUN + "; plain SGD; seconds of this device")
+    sgd, clock = paired(sgd, clock)
     time, steps = columns.seconds_to_target(sgd, clock, "SGD"), columns.per_batch(sgd, "SGD")
     second = {b: column(clock, "step", batch=b, **lesson.SMALL) / b for b in (8, 64)}
-    means = {b: np.exp(np.log(many).mean()) for b, many in time.items()}
-    law = fit_trade_off(lesson.BATCHES, [np.exp(np.log(steps[b]).mean()) for b in lesson.BATCHES])
-    formula = fastest_batch(law, columns.step_law(clock))
-    near = min(lesson.BATCHES, key=lambda b: abs(np.log(b / formula)))
-    least = min((b for b in lesson.BATCHES if b != near), key=means.get)
     arithmetic = "… counted in examples, that is in forward and backward arithmetic"
     past = above(1, time[64] / time[512], geometric_interval)
     to = "seconds to the target at "
@@ -105,7 +111,7 @@ def race_verdicts(sgd: Results, clock: Results) -> list[Verdict]:
         (
             "E25",
             f"{to}the batch nearest √(B_crit · t₀/c) ÷ at the fastest other batch",
-            below(1.25, time[near] / time[least], geometric_interval),
+            fast_by_formula(time, steps, clock),
             "a ratio above 1.25",
             "the two laws find a batch that is about as fast as any",
             "",

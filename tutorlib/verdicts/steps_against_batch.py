@@ -7,7 +7,7 @@ import numpy as np
 from tutorlib.experiments import race_two_speeds as lesson
 from tutorlib.experiments import two_speeds_columns as columns
 from tutorlib.records import Verdict
-from tutorlib.results import Results, column
+from tutorlib.results import Results, column, paired
 from tutorlib.theory.statistics import geometric_interval, slopes
 from tutorlib.verdicts.rules import above, below, equal_to, same_ratio, verdict
 
@@ -18,7 +18,7 @@ def step_verdicts(sgd: Results) -> list[Verdict]:
     """D1-04, and the three regimes of E14."""
     judge = partial(verdict, held=RUN + ", plain SGD")
     steps = columns.per_batch(sgd, "SGD")
-    critical = [fitted.critical for fitted in columns.trade_offs(sgd, "SGD")]
+    critical = columns.bends(sgd, "SGD")
     small, large = [b for b in lesson.BATCHES if b <= 8], [b for b in lesson.BATCHES if b >= 128]
 
     def slope(batches):
@@ -62,7 +62,8 @@ def price_verdicts(sgd: Results, cliff: Results) -> list[Verdict]:
     steps = columns.per_batch(sgd, "SGD")
     wasted = steps[512] * 512 / (steps[8] * 8)
     loss = {rate: column(cliff, "after", rate=rate) / column(cliff, "before", rate=rate) for rate in (3.0, 7.6)}
-    late = column(cliff, "arrived", rate=0.38) / column(cliff, "arrived", rate=1.05)
+    low, right = column(cliff, "arrived", rate=0.38), column(cliff, "arrived", rate=1.05)
+    late = np.where(low, low, cliff.experiment.held["steps"]) / np.where(right, right, np.nan)  # never: a bound
     return [
         judge(
             "D0-26",
@@ -107,9 +108,10 @@ def price_verdicts(sgd: Results, cliff: Results) -> list[Verdict]:
 def rate_verdicts(sgd: Results, adam: Results, cliff: Results) -> list[Verdict]:
     """D2-23, E17 and D3-06: how the best rate grows with the batch, and whether one table does for all."""
     judge = partial(verdict, held=RUN + "; β of Adam fixed, SGD without momentum")
+    sgd, adam = paired(sgd, adam)
     growth = {name: columns.rate_growth(runs, name, 1, 16) for name, runs in (("SGD", sgd), ("Adam", adam))}
     beyond = column(cliff, "after", rate=7.6) / column(cliff, "before", rate=7.6)
-    adams_bend = [fitted.critical for fitted in columns.trade_offs(adam, "Adam")]
+    adams_bend = columns.bends(adam, "Adam")
     measured = "best rate at batch 16 ÷ at 1 (linear: 16, square root: 4), "
     return [
         judge(

@@ -43,12 +43,12 @@ class RacePanel(Panel):
         seconds = {b: race.steps[b] * float(pace.seconds(b)) for b in BATCHES}
         best, soonest = min(costs, key=costs.get), min(seconds, key=seconds.get)
         dollars = 1e6 * seconds[soonest] * ranks * price / 3600
-        where = "recorded" if self.clock.recorded else "yours"
+        where = "the recorded clock" if self.clock.recorded else "your clock"
         return (
             f"Counted in {unit}, batch <b>{best}</b> wins. In seconds batch {soonest} is soonest of the nine, "
             f"{seconds[soonest]:.2g} s; the two laws put the fastest batch at √(B_crit · t₀/c) = "
             f"{fastest_batch(race.law, pace):.0f}, with B_crit {race.law.critical:.0f} and t₀/c "
-            f"{pace.saturation(0.5):.0f} ({where} clock). A million such runs cost ${dollars:,.0f}."
+            f"{pace.saturation(0.5):.0f} ({where}). A million such runs cost ${dollars:,.0f}."
         )
 
 
