@@ -43,9 +43,10 @@ def plot_steps(results: Results, guess=None) -> Axes:
 
 def beaten_words(results: Results, optimizer: str) -> str:
     """How many of the plotted runs were stopped before they arrived."""
-    few = columns.beaten(results, optimizer)
+    few, all_of_them = columns.beaten(results, optimizer), results.seeds * len(lesson.BATCHES)
     return (
-        f"{few} of {results.seeds * len(lesson.BATCHES)} plotted runs were out before they arrived and count as a bound"
+        f"In {few} of {all_of_them} plotted runs the rate that the other seeds chose was stopped before it arrived: it "
+        "counts with the steps it had taken"
     )
 
 
@@ -100,7 +101,7 @@ def plot_time(steps: Results, clock: Results) -> Axes:
             axes, b, geometric_interval(seconds[b]), style.batch_colour(b, 512), steps.recorded or clock.recorded
         )
     axes.set_yscale("log")
-    style.plain_ticks(axes.yaxis, style.few_values(*axes.get_ylim(), count=4))
+    style.plain_ticks(axes.yaxis, style.few_values(*axes.get_ylim()))
     style.batch_axis(axes, sizes)
     axes.set_ylabel("seconds to the target")
     axes.legend()

@@ -73,10 +73,12 @@ def plain_ticks(axis, labels: dict[float, str]) -> None:
     axis.set_ticks(list(labels), list(labels.values()))
 
 
-def few_values(low: float, high: float, count: int = 3) -> dict[float, str]:
-    """Evenly spaced places of a logarithmic axis, with two figures each."""
-    places = [float(f"{low * (high / low) ** ((k + 0.5) / count):.1e}") for k in range(count)]
-    return {place: f"{place:,.0f}" if 10 <= place < 1e6 else f"{place:g}" for place in places}
+def few_values(low: float, high: float) -> dict[float, str]:
+    """Round places of a logarithmic axis: powers of ten or, where these are few, 2 and 5 times them too."""
+    powers = [10.0**k for k in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)]
+    inside = [[f * p for p in powers for f in factors if low <= f * p <= high] for factors in ((1,), (1, 2, 5))]
+    places = inside[0] if len(inside[0]) > 2 else inside[1]
+    return {place: f"{place:,.0f}" if 1 <= place < 1e6 else f"{place:g}" for place in places}
 
 
 def point(
