@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from tutorlib.store import PACKAGE, Store
-from tutorlib.verdicts import measure_the_noise, race_two_speeds
+from tutorlib.verdicts import measure_the_noise, race_two_speeds, repeats
 from tutorlib.widgets.show import number
 
 LESSONS = {"01": measure_the_noise, "05": race_two_speeds}
@@ -16,21 +16,25 @@ def main(arguments: list[str] | None = None) -> None:
     verdicts = commands.add_parser("verdicts", help="do the verdicts survive other base seeds?")
     verdicts.add_argument("--seeds", type=int, default=20, help="how many base seeds (default 20)")
     verdicts.add_argument("--lesson", choices=LESSONS, default="01")
+    verdicts.add_argument("--keep", action="store_true", help="write the counts to tutorlib/verdicts/repeats.jsonl")
     commands.add_parser("record", help="measure again what ships in tutorlib/recorded/")
     chosen = parser.parse_args(arguments)
     if chosen.command == "verdicts":
         if chosen.seeds < 1:
             parser.error(f"--seeds is {chosen.seeds}; allowed: at least 1")
-        verdicts_under_other_seeds(LESSONS[chosen.lesson], chosen.seeds)
+        found = verdicts_under_other_seeds(chosen.lesson, chosen.seeds)
+        if chosen.keep:
+            keep(chosen.lesson, found)
     else:
         record()
 
 
-def verdicts_under_other_seeds(lesson, count: int) -> None:
+def verdicts_under_other_seeds(name: str, count: int) -> list[repeats.Repeats]:
     """Run a lesson with ``count`` other base seeds and print how often each verdict is the stored one."""
+    from tutorlib.nn import device
     from tutorlib.study import study
 
-    rounds = []
+    lesson, rounds = LESSONS[name], []
     for base_seed in range(count + 1):
         measured = {
             experiment.name: study(experiment.at(base_seed=base_seed), report=progress(experiment, base_seed))
@@ -48,6 +52,13 @@ def verdicts_under_other_seeds(lesson, count: int) -> None:
             f"{stored.claim:<7} {stored.verdict:<28} {same:>3}/{count:<3}  "
             f"{number(stored.estimate)}, {f'{number(min(values))} … {number(max(values))}':<24} {stored.measured}"
         )
+    return repeats.counted(name, rounds[1:], device.machine(device.pick()).name)
+
+
+def keep(lesson: str, found: list[repeats.Repeats]) -> None:
+    """Replace the lesson's lines in what ships."""
+    others = [row for row in repeats.shipped() if row.lesson != lesson]
+    repeats.PATH.write_text("".join(row.to_json() + "\n" for row in sorted(others + found, key=lambda r: r.lesson)))
 
 
 def progress(experiment, base_seed: int):

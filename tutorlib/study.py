@@ -4,7 +4,8 @@ import importlib
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future, as_completed
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor, as_completed, wait
+from contextlib import nullcontext
 
 from tutorlib import store
 from tutorlib.errors import Refused
@@ -26,7 +27,8 @@ def study(
     ``report(done, total)`` is called at the start and after each group of runs. An interrupt (the stop button),
     a crash or a lost worker costs the groups in flight and nothing else; running again goes on from there.
     ``executor`` is any :class:`concurrent.futures.Executor`, a Dask cluster's ``client.get_executor()`` say: it
-    computes the groups, this process stores them. The values are the same whoever computes.
+    computes the groups, this process stores them. The values are the same whoever computes. Without one, an experiment
+    whose groups may run side by side gets a thread for each core of the processor.
     """
     device, source = devices.pick(device).type, store.source_hash()
     records = records or store.live(experiment.name)
@@ -41,17 +43,22 @@ def study(
         records.append(*fresh)
         known.update({record.run.key: record for record in fresh})
 
-    try:
-        say_progress(report, known, runs)
-        for fresh in measured(missing, experiment, device, executor, futures):
-            keep(fresh)
+    threads = executor is None and experiment.side_by_side and device == "cpu"
+    with ThreadPoolExecutor(devices.cores()) if threads else nullcontext(executor) as executor:
+        try:
             say_progress(report, known, runs)
-    except KeyboardInterrupt:
-        stopped = True
-    finally:  # what came back while something else failed is kept too
-        for fresh in [future.result() for future in futures if not future.cancel() and succeeded(future)]:
-            if fresh[0].run.key not in known:
+            for fresh in measured(missing, experiment, device, executor, futures):
                 keep(fresh)
+                say_progress(report, known, runs)
+        except KeyboardInterrupt:
+            stopped = True
+        finally:  # what came back while something else failed is kept too
+            left = [future for future in futures if not future.cancel()]
+            if threads:  # nothing can interrupt a thread: it is waited for, so what it finds is kept
+                wait(left)
+            for fresh in [future.result() for future in left if succeeded(future)]:
+                if fresh[0].run.key not in known:
+                    keep(fresh)
     return Results(experiment, tuple(known[run.key] for run in runs if run.key in known), stopped)
 
 

@@ -36,7 +36,8 @@ def race(optimizer: str) -> Experiment:
         print_under=HELD + "; seven rates a batch, chosen on the other seeds",
         held={**PROBLEM, "optimizer": optimizer, "most_steps": 8000},
         together=("seed", "rate"),
-        seeds=8,
+        side_by_side=True,
+        seeds=16,
     )
 
 
@@ -50,6 +51,7 @@ NOISE_ALONG = Experiment(
     print_under=HELD + "; batch {batch} at one rate, exact noise every {every} steps",
     held={**PROBLEM, "batch": 8, "every": 10, "most_steps": 2000},
     together=("seed",),
+    side_by_side=True,
     seeds=8,
 )
 
@@ -67,6 +69,7 @@ BRANCHES = Experiment(
     "the rate tuned for it; Adam starts its means anew",
     held={**PROBLEM, "batch": 8, "checkpoint": 100, "branch_examples": 2048},
     together=("seed", "factor", "rate"),
+    side_by_side=True,
     seeds=16,
 )
 
@@ -122,6 +125,7 @@ CURVES = Experiment(
     print_under=HELD + "; means over seeds",
     held=PROBLEM,
     together=("seed",),
+    side_by_side=True,
     seeds=8,
 )
 
@@ -134,5 +138,6 @@ WARM_UP = Experiment(
     "of which {ramp_steps} to warm up; {examples:,} digits and fresh weights for every seed",
     held={**PROBLEM, "optimizer": "Adam", "batch": 256, "width": 64, "depth": 4, "steps": 40, "ramp_steps": 12},
     together=("seed", "rate", "warm_up"),
+    side_by_side=True,
     seeds=16,
 )

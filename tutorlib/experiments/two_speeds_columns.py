@@ -5,6 +5,7 @@ import numpy as np
 from tutorlib.errors import Refused
 from tutorlib.experiments.race_two_speeds import BATCHES, SMALL, rates
 from tutorlib.results import Results, column, paired
+from tutorlib.theory.statistics import slopes
 from tutorlib.theory.trade_off import StepTime, fit_step_time, fit_trade_off
 
 
@@ -93,10 +94,10 @@ def _lowest(log_rates: np.ndarray, steps: np.ndarray) -> float:
     return float(log_rates[steps.argmin()])
 
 
-def rate_growth(results: Results, optimizer: str, low: int, high: int) -> np.ndarray:
-    """By which factor the best rate grows from batch ``low`` to batch ``high``: one a seed."""
-    best = best_rates(results, optimizer)
-    return best[:, BATCHES.index(high)] / best[:, BATCHES.index(low)]
+def rate_exponents(results: Results, optimizer: str, largest: int) -> np.ndarray:
+    """The exponent a of best rate ∝ Bᵃ over the batches up to ``largest``: 1 is linear, ½ a square root. One a seed."""
+    few = [batch for batch in BATCHES if batch <= largest]
+    return slopes(np.log(few), np.log(best_rates(results, optimizer)[:, : len(few)]))
 
 
 def per_batch(results: Results, optimizer: str) -> dict[int, np.ndarray]:

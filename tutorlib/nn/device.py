@@ -68,6 +68,11 @@ def one_thread():
                 torch.set_num_threads(INSIDE.before)
 
 
+def cores() -> int:
+    """How many threads a study may use: two take half the time of one (course/log.md), four is as far as we go."""
+    return min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
 def out_of_memory(error: Exception) -> bool:
     """Whether this error is the device saying that its memory is used up."""
     said = str(error).lower()  # the processor's allocator has words of its own

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
+from tutorlib.errors import Refused
 from tutorlib.experiments.race_two_speeds import BATCHES, PROBLEM
 from tutorlib.plots import style
 from tutorlib.results import Results, column
@@ -37,7 +38,10 @@ def first_below(at: np.ndarray, loss: np.ndarray, target: float) -> float:
     """The step at which a curve first passes the target, a straight line in log loss between two looks."""
     after = int((loss <= target).argmax())
     if not loss[after] <= target or not after:
-        raise ValueError(f"the curve from {loss[0]:.3g} to {loss[-1]:.3g} does not pass {target}")
+        raise Refused(
+            f"the curve from {loss[0]:.3g} to {loss[-1]:.3g} does not pass the target {target}; allowed: one that "
+            "begins above it and ends below. Record it over more steps"
+        )
     x, y = at[after - 1 : after + 1], np.log(loss[after - 1 : after + 1])
     return float(np.interp(-np.log(target), -y, x))
 
@@ -70,8 +74,8 @@ def plot_race(race: Race, pace: StepTime, unit: str) -> Axes:
     best = min(costs, key=costs.get)
     for batch, cost in costs.items():
         colour = style.batch_colour(batch, BATCHES[-1])
-        filled = {"markersize": 9} if batch == best else {"markerfacecolor": "white"}
-        beside.plot(batch, cost, "o", color=colour, **filled)
+        large = {"markersize": 10, "markeredgewidth": 2.5} if batch == best else {}
+        beside.plot(batch, cost, "o", color=colour, markerfacecolor="white", **large)  # hollow: recorded
     beside.set(xscale="log", yscale="log", xlabel="batch", title=f"{unit} to the target")
     style.plain_ticks(axes.yaxis, {0.2: "0.2", 0.5: "0.5", 1: "1", 2: "2"})
     style.plain_ticks(beside.xaxis, {b: f"{b}" for b in (1, 8, 64, 512)})

@@ -42,11 +42,12 @@ def plot_steps(results: Results, guess=None) -> Axes:
 
 
 def beaten_words(results: Results, optimizer: str) -> str:
-    """How many of the plotted runs were stopped before they arrived."""
+    """How many of the plotted runs were stopped before they arrived, and where the best rate is on the grid's edge."""
     few, all_of_them = columns.beaten(results, optimizer), results.seeds * len(lesson.BATCHES)
+    edges = ", ".join(map(str, columns.on_the_edge(results, optimizer))) or "none"
     return (
         f"In {few} of {all_of_them} plotted runs the rate that the other seeds chose was stopped before it arrived: it "
-        "counts with the steps it had taken"
+        f"counts with the steps it had taken. Batches whose chosen rate is on the edge of its grid: {edges}"
     )
 
 
@@ -130,7 +131,9 @@ def plot_rates(sgd: Results, adam: Results, guess=None) -> Axes:
     style.batch_axis(axes, lesson.BATCHES)
     axes.set_ylabel("best rate, in units of\nthe best at batch 1")
     axes.legend()
-    style.small_print(axes, sgd)
+    edges = {name: columns.on_the_edge(runs, name) for name, runs in (("SGD", sgd), ("Adam", adam))}
+    words = "; ".join(f"{name}: {', '.join(map(str, found)) or 'none'}" for name, found in edges.items())
+    style.small_print(axes, sgd, f"batches whose best rate is on the edge of its grid: {words}")
     return axes
 
 

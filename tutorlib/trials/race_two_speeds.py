@@ -32,19 +32,27 @@ def subset(seed: int, examples: int, held_out: int) -> torch.Tensor:
     return torch.from_numpy(held_out + np.random.default_rng([seed, 5]).permutation(1797 - held_out)[:examples])
 
 
+def problem(runs: list[Run], device: str, **shape) -> tuple[Data, Data, list, torch.Tensor]:
+    """All digits, those held out, and for every run its fresh net and the indices of its own training examples."""
+    s = runs[0].settings
+    models = [make("mlp", run.seed, device, **shape) for run in runs]
+    subsets = torch.stack([subset(run.seed, s["examples"], s["held_out"]) for run in runs])
+    return *all_digits(s["held_out"], device), models, subsets
+
+
 def steps(runs: list[Run], device: str) -> list[dict]:
     """Steps to the target at one batch, for every rate and seed: the rates of one seed race in lockstep."""
     s = runs[0].settings
-    data, held_out = all_digits(s["held_out"], device)
+    data, held_out, models, subsets = problem(runs, device)
     done = steps_to_target(
-        [make("mlp", run.seed, device) for run in runs],
+        models,
         cross_entropy,
         data,
         held_out,
         batch=s["batch"],
         rates=[run.settings["rate"] for run in runs],
         seeds=[run.seed for run in runs],
-        subsets=torch.stack([subset(run.seed, s["examples"], s["held_out"]) for run in runs]),
+        subsets=subsets,
         target=s["target"],
         most_steps=s["most_steps"],
         optimizer=OPTIMIZERS[s["optimizer"]],
@@ -58,9 +66,7 @@ def noise_along(runs: list[Run], device: str) -> list:
     ``predicted`` is the B_crit they add up to (:func:`~tutorlib.theory.trade_off.critical_from_noise`).
     """
     s = runs[0].settings
-    data, held_out = all_digits(s["held_out"], device)
-    subsets = [subset(run.seed, s["examples"], s["held_out"]) for run in runs]
-    models = [make("mlp", run.seed, device) for run in runs]
+    data, held_out, models, subsets = problem(runs, device)
     scales, losses = [[] for _ in runs], [[] for _ in runs]
 
     def look(ensemble):
@@ -73,7 +79,7 @@ def noise_along(runs: list[Run], device: str) -> list:
             losses[r].append(value)
         ensemble.stop([r for r in ensemble.live if losses[r][-1] <= s["target"]])
 
-    train(models, data, runs, subsets=torch.stack(subsets), steps=s["most_steps"], after_step=look)
+    train(models, data, runs, subsets=subsets, steps=s["most_steps"], after_step=look)
     return [
         {
             "scales": tuple(scales[r]),
@@ -93,19 +99,17 @@ def branches(runs: list[Run], device: str) -> list[dict]:
     the exact noise scale at the checkpoint. Source: Merrill et al. 2025, arXiv 2505.23971 (branched training).
     """
     s = runs[0].settings
-    data, held_out = all_digits(s["held_out"], device)
     values = {}
     first = [run for run in runs if run.settings["factor"] == 1]
-    subsets = [subset(run.seed, s["examples"], s["held_out"]) for run in first]
-    models = [make("mlp", run.seed, device) for run in first]
-    train(models, data, first, subsets=torch.stack(subsets), steps=s["checkpoint"])
+    data, held_out, models, subsets = problem(first, device)
+    train(models, data, first, subsets=subsets, steps=s["checkpoint"])
     own = [Data(data.x[chosen], data.y[chosen]) for chosen in subsets]
     scales = [exact_noise(model, cross_entropy, part).scale for model, part in zip(models, own, strict=True)]
     for k in sorted({run.settings["factor"] for run in runs}):
         these = [run for run in runs if run.settings["factor"] == k]
         twins = copy.deepcopy(models)
         plan = {"batch": k * s["batch"], "steps": s["branch_examples"] // (k * s["batch"])}
-        train(twins, data, these, subsets=torch.stack(subsets), seeds=[(run.seed, k) for run in these], **plan)
+        train(twins, data, these, subsets=subsets, seeds=[(run.seed, k) for run in these], **plan)
         for run, twin, scale in zip(these, twins, scales, strict=True):
             values[run.key] = {"loss": held_out_loss(twin, held_out), "scale": scale}
     return [values[run.key] for run in runs]
@@ -117,8 +121,8 @@ def cliff(runs: list[Run], device: str) -> list[dict]:
     ``arrived`` is 0 where it never did. A run that diverged keeps the parameters of its last finite step.
     """
     s = runs[0].settings
-    data, held_out = all_digits(s["held_out"], device)
-    models, arrived = [make("mlp", run.seed, device) for run in runs], [0] * len(runs)
+    data, held_out, models, subsets = problem(runs, device)
+    arrived = [0] * len(runs)
     before = [held_out_loss(model, held_out) for model in models]
 
     def look(ensemble):
@@ -126,7 +130,6 @@ def cliff(runs: list[Run], device: str) -> list[dict]:
             for r, loss in zip(ensemble.live, ensemble.losses_on(held_out), strict=True):
                 arrived[r] = arrived[r] or ensemble.steps_done * int(loss <= s["target"])
 
-    subsets = torch.stack([subset(run.seed, s["examples"], s["held_out"]) for run in runs])
     train(models, data, runs, subsets=subsets, steps=s["steps"], after_step=look)
     after = [held_out_loss(model, held_out) for model in models]
     return [{"before": a, "after": b, "arrived": c} for a, b, c in zip(before, after, arrived, strict=True)]
@@ -155,7 +158,7 @@ def train(models: list, data: Data, runs: list[Run], **changes) -> list:
 def curves(runs: list[Run], device: str) -> list:
     """The loss on held-out examples along a run of fixed length: at step 1, 2, 3 …, later a tenth apart."""
     s = runs[0].settings
-    data, held_out = all_digits(s["held_out"], device)
+    data, held_out, models, subsets = problem(runs, device)
     looks, losses = look_at(s["steps"]), [[] for _ in runs]
 
     def look(ensemble):
@@ -163,8 +166,6 @@ def curves(runs: list[Run], device: str) -> list:
             for r, loss in zip(ensemble.live, ensemble.losses_on(held_out).tolist(), strict=True):
                 losses[r].append(round(loss, 4))
 
-    subsets = torch.stack([subset(run.seed, s["examples"], s["held_out"]) for run in runs])
-    models = [make("mlp", run.seed, device) for run in runs]
     fits = train(models, data, runs, subsets=subsets, steps=s["steps"], after_step=look)
     at = tuple(sorted(looks))
     return [
@@ -174,22 +175,12 @@ def curves(runs: list[Run], device: str) -> list:
 
 
 def warm_up(runs: list[Run], device: str) -> list[dict]:
-    """A deep net at a large batch and a high rate, started in one of three ways (:func:`ramp`).
-
-    ``failed`` is 1 where the loss on the held-out examples ends above where it began, or not finite at all.
-    """
+    """The loss, at most 10, of a deep net at a large batch and a high rate, started in one of three ways."""
     s = runs[0].settings
-    data, held_out = all_digits(s["held_out"], device)
-    models = [make("mlp", run.seed, device, width=s["width"], depth=s["depth"]) for run in runs]
+    data, held_out, models, subsets = problem(runs, device, width=s["width"], depth=s["depth"])
     rates = [ramp(run.settings["warm_up"], run.settings["rate"], s["ramp_steps"]) for run in runs]
-    subsets = torch.stack([subset(run.seed, s["examples"], s["held_out"]) for run in runs])
-    before = [held_out_loss(model, held_out) for model in models]
-    fits = train(models, data, runs, rates=rates, subsets=subsets, steps=s["steps"])
-    after = [held_out_loss(model, held_out) for model in models]
-    return [
-        {"failed": int(done.diverged or not end < start), "loss": min(end, 10.0)}
-        for done, start, end in zip(fits, before, after, strict=True)
-    ]
+    train(models, data, runs, rates=rates, subsets=subsets, steps=s["steps"])
+    return [{"loss": min(held_out_loss(model, held_out), 10.0)} for model in models]
 
 
 def ramp(kind: str, rate: float, steps: int):

@@ -109,17 +109,17 @@ def rate_verdicts(sgd: Results, adam: Results, cliff: Results) -> list[Verdict]:
     """D2-23, E17 and D3-06: how the best rate grows with the batch, and whether one table does for all."""
     judge = partial(verdict, held=RUN + "; β of Adam fixed, SGD without momentum")
     sgd, adam = paired(sgd, adam)
-    growth = {name: columns.rate_growth(runs, name, 1, 16) for name, runs in (("SGD", sgd), ("Adam", adam))}
+    exponent = {name: columns.rate_exponents(runs, name, 16) for name, runs in (("SGD", sgd), ("Adam", adam))}
     beyond = column(cliff, "after", rate=7.6) / column(cliff, "before", rate=7.6)
     adams_bend = columns.bends(adam, "Adam")
-    measured = "best rate at batch 16 ÷ at 1 (linear: 16, square root: 4), "
+    measured = "exponent a of best rate ∝ Bᵃ, batch 1 to 16 (linear: 1, square root: ½), "
     return [
         judge(
             "D2-23",
             measured + "SGD",
-            same_ratio(growth["SGD"], target=16, within=2),
-            "a ratio clearly outside 8 … 32",
-            condition="plain SGD, below the bend, and within a factor of 2",
+            equal_to(1, exponent["SGD"], 0.25),
+            "an exponent clearly outside 1 ± 0.25",
+            condition="plain SGD, below the bend, and nearly linear will do: the exponent is within 0.25 of 1",
         ),
         judge(
             "D2-23",
@@ -131,15 +131,15 @@ def rate_verdicts(sgd: Results, adam: Results, cliff: Results) -> list[Verdict]:
         judge(
             "D2-23",
             measured + "Adam",
-            same_ratio(growth["Adam"], target=16, within=2),
-            "a ratio inside 8 … 32",
+            equal_to(1, exponent["Adam"], 0.25),
+            "an exponent inside 1 ± 0.25",
             says="… with Adam too",
         ),
         judge(
             "E17",
-            "that growth for SGD ÷ for Adam",
-            above(1, growth["SGD"] / growth["Adam"], geometric_interval),
-            "a ratio of 1 or less",
+            "SGD's exponent − Adam's",
+            above(0, exponent["SGD"] - exponent["Adam"]),
+            "a difference of 0 or less",
             says="Adam's best rate grows more slowly than SGD's",
         ),
         judge(

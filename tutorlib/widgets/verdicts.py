@@ -3,6 +3,7 @@
 import html
 
 from tutorlib.records import Verdict
+from tutorlib.verdicts.repeats import settle
 from tutorlib.widgets.show import Shown, number
 
 SIGNS = {"holds": "✓", "holds if": "✓", "does not hold": "✗", "inconclusive at this budget": "?"}
@@ -28,8 +29,9 @@ def show_verdicts(verdicts: list[Verdict], numbers: bool = True) -> Shown:
     """The table, as HTML for the eye and as lines of text for everything else.
 
     Where the last digits depend on the processor (a loss that first dips under a line, seconds), ``numbers=False``
-    leaves them out of the text; the table has them.
+    leaves them out of the text; the table has them. A row that other seeds do not settle says so.
     """
+    verdicts = settle(verdicts)
     rows = "".join(
         "<tr>"
         + "".join(
