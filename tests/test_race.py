@@ -234,6 +234,31 @@ def test_a_timed_model_takes_the_warm_up_and_the_repeats_and_no_other_steps(batc
     assert CALLS == [batch] * (warm_up + repeats)
 
 
+@pytest.mark.parametrize("micro_batch, parts", [(8, [8]), (3, [3, 3, 2]), (1, [1] * 8)])
+def test_a_timed_step_in_micro_batches_takes_every_part_and_adds_up_their_seconds(monkeypatch, micro_batch, parts):
+    CALLS.clear()
+    ticks = iter(range(10_000))  # every look at the clock is one second later than the one before
+    monkeypatch.setattr(clock, "time", types.SimpleNamespace(perf_counter=lambda: float(next(ticks))))
+    times = step_seconds(Counting(), cross_entropy, problem(40), batch=8, micro_batch=micro_batch, repeats=2, warm_up=1)
+    assert CALLS == parts * 3
+    assert times == StepSeconds(len(parts), len(parts), 3 * len(parts) + 1)
+
+
+def test_the_gradient_of_a_timed_step_in_parts_is_the_mean_s(monkeypatch):
+    steps, real = [], torch.optim.SGD.step
+
+    def noting(self, *args, **named):
+        steps.append([p.grad.clone() for group in self.param_groups for p in group["params"]])
+        return real(self, *args, **named)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", noting)
+    for micro_batch in (8, 3):
+        step_seconds(
+            nets((0,))[0], cross_entropy, problem(40), batch=8, micro_batch=micro_batch, repeats=1, warm_up=0, seed=4
+        )
+    assert all(torch.allclose(a, b, atol=1e-12) for a, b in zip(*steps, strict=True))
+
+
 def test_seconds_are_positive_medians_of_a_step_and_its_parts():
     times = step_seconds(nets((0,))[0], cross_entropy, problem(40), batch=8, repeats=5)
     assert 0 < times.forward and 0 < times.backward and max(times.forward, times.backward) < times.step < 60
@@ -241,7 +266,7 @@ def test_seconds_are_positive_medians_of_a_step_and_its_parts():
 
 def test_medians_leave_the_warm_up_out(monkeypatch):
     parts = [(50, 60, 90), (1, 2, 7), (4, 9, 15), (3, 1, 5)]  # forward, backward, whole step
-    ticks = [t for k, (f, b, s) in enumerate(parts) for t in (1000 * k + np.array([0, f, f + b, s])).tolist()]
+    ticks = [t for k, (f, b, s) in enumerate(parts) for t in (1000 * k + np.array([0, 0, f, f + b, s])).tolist()]
     monkeypatch.setattr(clock, "time", types.SimpleNamespace(perf_counter=iter(ticks).__next__))
     times = step_seconds(nets((0,))[0], cross_entropy, problem(40), batch=8, repeats=3, warm_up=1)
     assert times == StepSeconds(3, 2, 7)
@@ -272,7 +297,17 @@ def test_a_timed_model_keeps_its_running_statistics():
 
 @pytest.mark.parametrize(
     "changes",
-    [{"batch": 0}, {"batch": 41}, {"batch": 1.5}, {"repeats": 0}, {"repeats": 2.0}, {"warm_up": -1}, {"warm_up": -12}],
+    [
+        {"batch": 0},
+        {"batch": 41},
+        {"micro_batch": 0},
+        {"micro_batch": 9},
+        {"batch": 1.5},
+        {"repeats": 0},
+        {"repeats": 2.0},
+        {"warm_up": -1},
+        {"warm_up": -12},
+    ],
 )
 def test_bad_input_of_the_clock_is_refused_in_one_sentence(changes):
     with pytest.raises(Refused, match="allowed"):

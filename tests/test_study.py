@@ -358,6 +358,43 @@ def test_an_executor_s_groups_come_back_in_the_order_of_the_experiment(tmp_path,
             assert seen[-1] == (len(wanted), len(wanted)) and len(trial.calls) == len(experiment.groups())
 
 
+@pytest.mark.parametrize("side_by_side", [False, True])
+def test_only_groups_that_may_run_side_by_side_get_threads(tmp_path, monkeypatch, side_by_side):
+    wanted = undisturbed(tmp_path, monkeypatch)
+    trial, threads = Trial(monkeypatch), set()
+
+    def noting(*args):
+        threads.add(threading.current_thread())
+        return trial(*args)
+
+    monkeypatch.setattr("tutorlib.study.find_trial", lambda name: noting)
+    done = study(TINY.at(side_by_side=side_by_side), "cpu", records=Store(tmp_path / "again.jsonl"))
+    assert said(done.records) == wanted and len(trial.calls) == len(wanted)
+    assert (threading.main_thread() in threads) is not side_by_side
+
+
+def test_a_stop_waits_for_the_groups_in_threads_keeps_them_and_starts_no_other(tmp_path, monkeypatch):
+    def report(done, total):
+        if done:
+            raise KeyboardInterrupt
+
+    wanted = undisturbed(tmp_path, monkeypatch)
+    trial, both = Trial(monkeypatch), threading.Barrier(2)
+
+    def pairwise(*args):  # two groups are always in flight together, and none goes on alone
+        both.wait(timeout=10)
+        return trial(*args)
+
+    monkeypatch.setattr("tutorlib.study.find_trial", lambda name: pairwise)
+    monkeypatch.setattr("tutorlib.study.devices.cores", lambda: 2)
+    into = Store(tmp_path / "again.jsonl")
+    stopped = study(TINY.at(side_by_side=True), "cpu", report, into)
+    assert stopped.stopped and 2 <= len(stopped.records) < len(wanted)
+    assert len(into.load()) == len(trial.calls) == len(stopped.records)
+    monkeypatch.setattr("tutorlib.study.find_trial", lambda name: trial)
+    assert said(study(TINY, "cpu", records=Store(into.path)).records) == wanted
+
+
 def test_nothing_is_given_to_an_executor_when_all_is_measured(tmp_path, monkeypatch):
     Trial(monkeypatch)
     first = study(TINY, "cpu", records=Store(tmp_path / "tiny.jsonl"))

@@ -1,10 +1,11 @@
-"""The command line: ``python -m tutorlib verdicts`` and ``python -m tutorlib record``."""
+"""The command line: ``python -m tutorlib doctor``, ``verdicts`` and ``record``."""
 
 import argparse
 import sys
 
 from tutorlib.store import PACKAGE, Store
 from tutorlib.verdicts import measure_the_noise, race_two_speeds, repeats
+from tutorlib.widgets import doctor
 from tutorlib.widgets.show import number
 
 LESSONS = {"01": measure_the_noise, "05": race_two_speeds}
@@ -13,13 +14,18 @@ LESSONS = {"01": measure_the_noise, "05": race_two_speeds}
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tutorlib", description="Batch Size, Measured")
     commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("doctor", help="what can this computer do, and what is missing?")
     verdicts = commands.add_parser("verdicts", help="do the verdicts survive other base seeds?")
     verdicts.add_argument("--seeds", type=int, default=20, help="how many base seeds (default 20)")
     verdicts.add_argument("--lesson", choices=LESSONS, default="01")
     verdicts.add_argument("--keep", action="store_true", help="write the counts to tutorlib/verdicts/repeats.jsonl")
     commands.add_parser("record", help="measure again what ships in tutorlib/recorded/")
     chosen = parser.parse_args(arguments)
-    if chosen.command == "verdicts":
+    if chosen.command == "doctor":
+        symptoms = list(doctor.checkup())
+        print("\n".join(map(doctor.line, symptoms)))
+        sys.exit(any(symptom.state == "wrong" for symptom in symptoms))
+    elif chosen.command == "verdicts":
         if chosen.seeds < 1:
             parser.error(f"--seeds is {chosen.seeds}; allowed: at least 1")
         found = verdicts_under_other_seeds(chosen.lesson, chosen.seeds)

@@ -44,7 +44,7 @@ def at_once(models, data, batch, steps):
 def replicas(data, timeit):
     """(batch, way, milliseconds a step of each round, how many times the ensemble's) for every batch and way."""
     for batch in (1, 4, 32, 128, 512, 1024):
-        steps, ways = max(4, 400 // batch), (one_at_a_time, vmap_of_grad, at_once)
+        steps, ways = 100 if batch <= 128 else 20, (one_at_a_time, vmap_of_grad, at_once)  # as long as real runs
         times = {way: [] for way in ways}
         for _ in range(ROUNDS):
             for way in ways:

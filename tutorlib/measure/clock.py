@@ -31,6 +31,7 @@ def step_seconds(
     data: Data,
     *,
     batch: int,
+    micro_batch: int | None = None,
     repeats: int = 9,
     warm_up: int = 3,
     seed=0,
@@ -38,11 +39,14 @@ def step_seconds(
 ) -> StepSeconds:
     """Time ``repeats`` SGD steps of ``model`` at ``batch``, after ``warm_up`` steps that do not count.
 
+    ``micro_batch`` examples at a time, all at once by default: forward and backward are then sums over the parts.
+
     The step is torch's own (``torch.optim.SGD``) on a copy of the model, with examples already on the device. Fetching
     data and moving it are not timed: a slow loader looks like a slow device, so time yours first.
     ``precision`` is what autocast computes in (``torch.bfloat16``, say); by default everything is as it comes.
     """
     check_batch(batch, len(data))
+    micro_batch = check_batch(batch if micro_batch is None else micro_batch, batch, "micro_batch", "the batch")
     check_batch(repeats, name="repeats")
     if isinstance(warm_up, bool) or not isinstance(warm_up, int) or warm_up < 0:
         raise Refused(f"warm_up is {warm_up!r}; allowed: a whole number of at least 0")
@@ -50,22 +54,26 @@ def step_seconds(
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
     order, device, rows = batches(len(data), batch, seed, data.x.device), data.x.device, []
     for _ in range(warm_up + repeats):
-        chosen = next(order)
-        x, y = data.x[chosen], data.y[chosen]
-        synchronize(device)
-        began = time.perf_counter()
-        with torch.autocast(device.type, dtype=precision, enabled=precision is not None):
-            value = loss(model(x), y)
-        synchronize(device)
-        half = time.perf_counter()
-        value.backward()
-        synchronize(device)
-        back = time.perf_counter()
+        parts = [(data.x[part], data.y[part]) for part in next(order).split(micro_batch)]
+        forward = backward = 0.0
+        began = now(device)
+        for x, y in parts:
+            start = now(device)
+            with torch.autocast(device.type, dtype=precision, enabled=precision is not None):
+                value = loss(model(x), y) * (len(x) / batch)
+            half = now(device)
+            value.backward()
+            forward, backward = forward + half - start, backward + now(device) - half
         optimizer.step()
         optimizer.zero_grad()
-        synchronize(device)
-        rows.append((half - began, back - half, time.perf_counter() - began))
+        rows.append((forward, backward, now(device) - began))
     return StepSeconds(*(statistics.median(column) for column in zip(*rows[warm_up:], strict=True)))
+
+
+def now(device: torch.device) -> float:
+    """The clock, once the device has finished."""
+    synchronize(device)
+    return time.perf_counter()
 
 
 def matrix_peak(device: torch.device, precision: torch.dtype, size: int = 8192, repeats: int = 9) -> float:
@@ -76,9 +84,7 @@ def matrix_peak(device: torch.device, precision: torch.dtype, size: int = 8192, 
     a, b = (torch.randn(size, size, device=device, dtype=precision) for _ in range(2))
     seconds = []
     for _ in range(3 + repeats):
-        synchronize(device)
-        began = time.perf_counter()
+        began = now(device)
         a @ b
-        synchronize(device)
-        seconds.append(time.perf_counter() - began)
+        seconds.append(now(device) - began)
     return 2 * size**3 / statistics.median(seconds[3:])

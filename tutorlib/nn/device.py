@@ -37,6 +37,11 @@ def pick(name: str | None = None) -> torch.device:
     return torch.device(name)
 
 
+def knows_gpus() -> bool:
+    """Whether this build of torch can use an NVIDIA (or ROCm) GPU at all, wherever it runs."""
+    return bool(torch.version.cuda or torch.version.hip)
+
+
 def synchronize(device: torch.device) -> None:
     """Wait until the device has finished: a clock read before that times the queue, not the work."""
     if device.type == "cuda":
@@ -71,6 +76,15 @@ def one_thread():
 def cores() -> int:
     """How many threads a study may use: two take half the time of one (course/log.md), four is as far as we go."""
     return min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+def memory_words(device: torch.device) -> str:
+    """The memory of the device in words, free and in all; of the computer where the device has none of its own."""
+    if device.type == "cuda":
+        free, total = torch.cuda.mem_get_info()
+        return f"{free / 2**30:.0f} of {total / 2**30:.0f} GiB free on the GPU"
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return f"{total / 2**30:.0f} GiB in the computer"
 
 
 def out_of_memory(error: Exception) -> bool:

@@ -1,4 +1,4 @@
-"""The clocks of lesson 05: a small net's step against batch, and a GPT's operations a second."""
+"""The clocks of lessons 02 and 05: a net's step in one piece and in parts, and a GPT's operations a second."""
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -31,9 +31,10 @@ def gpt_clock(run: Run, device: str) -> dict:
 
 
 def clock(run: Run, device: str) -> dict:
-    """Seconds of one step and of its parts at one batch."""
+    """Seconds of one step and of its passes at one batch, in micro-batches where the run names them."""
     s = run.settings
     data, _ = all_digits(s["held_out"], device)
     model = make("mlp", run.seed, device, width=s["width"], depth=s["depth"])
-    times = step_seconds(model, cross_entropy, data, batch=s["batch"], repeats=s["repeats"], seed=run.seed)
+    sizes = {name: s.get(name) for name in ("batch", "micro_batch")}
+    times = step_seconds(model, cross_entropy, data, **sizes, repeats=s["repeats"], seed=run.seed)
     return {"forward": times.forward, "backward": times.backward, "step": times.step}
