@@ -8,15 +8,11 @@ from tutorlib.results import Results
 from tutorlib.verdicts.rules import counted, verdict
 
 
-def loop_verdicts(records: Results) -> list[Verdict]:
-    """D3-19 … D3-22, D1-11 and D4-20: the loops as they are printed."""
-    judge = partial(verdict, held="the listing as it is printed, on 10,000 examples; nothing is trained")
+def listing_verdicts(records: Results) -> list[Verdict]:
+    """D3-19 … D3-21: a loader of batches of 4 with drop_last, and the plain loop over it."""
+    judge = partial(verdict, held="the listing as it is printed, on 1,002 examples; nothing is trained")
     plain = partial(count, records, loop="D3-21", plan=(4, 1))
-    adding = partial(count, records, loop="D1-11", plan=(8, 4))
-    dividing = partial(count, records, loop="D3-22", plan=(8, 4))
-    early = partial(count, records, loop="D4-20", plan=(4, 8))
     sizes = [plain("smallest_micro_batch"), plain("largest_micro_batch")]
-    mean = [dividing("gradient_least"), dividing("gradient_most")]
     return [
         judge("D3-19", "examples of 1,002 in no batch of 4", counted(2, [plain("unused")]), "another count than 2"),
         judge(
@@ -32,6 +28,17 @@ def loop_verdicts(records: Results) -> list[Verdict]:
             counted(1, [plain("forwards") / plain("updates"), plain("gradient_least"), plain("gradient_most")]),
             "a ratio other than 1",
         ),
+    ]
+
+
+def accumulation_verdicts(records: Results) -> list[Verdict]:
+    """D1-11, D3-22 and D4-20: three loops that accumulate."""
+    judge = partial(verdict, held="the listing as it is printed, on 10,000 examples; nothing is trained")
+    adding = partial(count, records, loop="D1-11", plan=(8, 4))
+    dividing = partial(count, records, loop="D3-22", plan=(8, 4))
+    early = partial(count, records, loop="D4-20", plan=(4, 8))
+    mean = [dividing("gradient_least"), dividing("gradient_most")]
+    return [
         judge(
             "D1-11",
             "size of the applied gradient over the right one, K = 4",

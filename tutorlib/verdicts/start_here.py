@@ -5,10 +5,8 @@ from functools import partial
 from tutorlib.experiments import start_here as lesson
 from tutorlib.records import Verdict
 from tutorlib.results import Results
-from tutorlib.verdicts.printed_loops import loop_verdicts
+from tutorlib.verdicts.printed_loops import accumulation_verdicts, listing_verdicts
 from tutorlib.verdicts.rules import counted, verdict
-
-LAST = "the 16 examples beyond 312 × 32"
 
 
 def batch_verdicts(records: Results) -> list[Verdict]:
@@ -58,7 +56,7 @@ def batch_verdicts(records: Results) -> list[Verdict]:
 
 
 def epoch_verdicts(records: Results) -> list[Verdict]:
-    """D4-01 … D4-05 and D4-07: where the half of 312.5 updates goes."""
+    """D4-01 … D4-05: where the half of 312.5 updates goes."""
     judge = partial(verdict, held="10,000 examples, one epoch")
     plans, dropped = lesson.PLANS, {"ranks": 1, "drop_last": True}
     whole = {"ranks": 1, "drop_last": False}
@@ -83,7 +81,7 @@ def epoch_verdicts(records: Results) -> list[Verdict]:
             "passes and updates, drop_last=True",
             counted(312, [passes[0], cut["A"]]),
             "another count than 312",
-            condition=f"drop_last keeps {LAST} from the model",
+            condition="drop_last keeps the 16 examples beyond 312 × 32 from the model",
         ),
         judge(
             "D4-02",
@@ -99,28 +97,38 @@ def epoch_verdicts(records: Results) -> list[Verdict]:
         rows.append(
             judge(claim, "passes and updates, minus those said", counted(0, off), "a difference", condition=condition)
         )
-    kept_weight = [of("heaviest", name) / of("heaviest", "A") for name in plans]
-    rows.append(
-        judge(
-            "D4-07",
-            "updates, and what an example counts at most, each plan ÷ plan A, last window stepped with its own mean",
-            counted(1, [*kept_weight, *(n / kept["A"] for n in kept.values())]),
-            "a ratio other than 1",
-            condition=f"all four treat {LAST} alike, and the loss is a mean over examples (lesson 02)",
-        )
-    )
-    rows.append(
-        judge(
-            "D4-07",
-            "the same for plan B, last window divided by 2 all the same",
-            counted(1, [of("heaviest", "B", "shrinking") / of("heaviest", "A")]),
-            "a ratio of 1",
-            says="… in Accelerate and Lightning too, which divide a short window by the full accumulation",
-        )
-    )
     return rows
 
 
-VERDICTS = (((lesson.LOOPS,), batch_verdicts), ((lesson.LOOPS,), epoch_verdicts), ((lesson.LOOPS,), loop_verdicts))
+def same_update_verdicts(records: Results) -> list[Verdict]:
+    """D4-07: do the plans make the same updates, of the last 16 examples too?"""
+    judge = partial(verdict, held="10,000 examples, one epoch")
+
+    def over_a(name: str, which: str, loop: str = "right") -> float:
+        a, other = (lesson.PLANS[plan] for plan in ("A", which))
+        whole = {"ranks": 1, "drop_last": False}
+        return lesson.count(records, name, loop, other, **whole) / lesson.count(records, name, "right", a, **whole)
+
+    return [
+        judge(
+            "D4-07",
+            "updates, and what an example counts at most, each plan ÷ plan A, last window stepped with its own mean",
+            counted(1, [over_a(name, which) for name in ("updates", "heaviest") for which in lesson.PLANS]),
+            "a ratio other than 1",
+            condition="all four treat the 16 examples beyond 312 × 32 alike, and a loss is a mean over examples",
+        ),
+        judge(
+            "D4-07",
+            "what an example counts at most, plan B ÷ plan A, last window divided by 2 all the same",
+            counted(1, [over_a("heaviest", "B", "shrinking")]),
+            "a ratio of 1",
+            says="… in Accelerate and Lightning too, which divide a short window by the full accumulation",
+        ),
+    ]
+
+
+JUDGES = (batch_verdicts, epoch_verdicts, same_update_verdicts, listing_verdicts, accumulation_verdicts)
+
+VERDICTS = tuple(((lesson.LOOPS,), judge) for judge in JUDGES)
 
 RECORDED = ()
