@@ -1,9 +1,11 @@
 """Slow, obvious twins: what the instruments should have measured, written as loops from the definition."""
 
+import collections
 import itertools
 
 import numpy as np
 import torch
+from torch.utils.data import DataLoader, DistributedSampler
 
 from tutorlib.measure.fit import batches
 from tutorlib.theory.noise import Noise
@@ -77,3 +79,36 @@ def naive_walk(start, curvature, noise, rate, batch, examples, seed):
                 gradient += (h * position[i] + noise * xi[example, i]) / batch
             position[i] -= rate * gradient
     return position
+
+
+def naive_plan(plan):
+    """The plan walked through torch's own loaders: what every update is made of, and which examples none has.
+
+    Returns the micro-batches that pass, (epoch, after, micro-batches, divisor) of every update, every example's passes,
+    and (example, epoch of the pass, its weight over its share of a full batch) for every pass that an update has.
+    """
+    data = list(range(plan.examples))
+    samplers = [DistributedSampler(data, plan.ranks, rank, drop_last=plan.drop_last) for rank in range(plan.ranks)]
+    loaders = [DataLoader(data, plan.micro_batch, sampler=s, drop_last=plan.drop_last) for s in samplers]
+    passed, updates, seen, used, window = 0, [], collections.Counter(), [], []
+    for epoch in range(plan.epochs):
+        for sampler in samplers:
+            sampler.set_epoch(epoch)
+        if plan.window == "dropped":
+            window = []
+        steps = list(zip(*loaders, strict=True))  # every rank has as many
+        for number, parts in enumerate(steps, start=1):
+            passed += 1
+            parts = [part.tolist() for part in parts]
+            seen.update(i for part in parts for i in part)
+            window.append((epoch, parts))
+            full = len(window) == plan.accumulation if plan.window == "carried" else number % plan.accumulation == 0
+            last = number == len(steps) and plan.window in ("stepped", "shrunk")
+            if full or last:
+                divisor = len(window) if plan.window == "stepped" else plan.accumulation
+                updates.append((epoch, number, len(window), divisor))
+                for when, parts in window:
+                    weights = [(1 / (divisor * plan.ranks * len(part)) * plan.batch, part) for part in parts]
+                    used += [(i, when, weight) for weight, part in weights for i in part]
+                window = []
+    return passed, updates, seen, used

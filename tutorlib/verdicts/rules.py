@@ -88,6 +88,17 @@ def at_most(bound: float, values) -> Finding:
     return Finding(Estimate(decade, 0.0, decade), "holds" if largest <= bound else "does not hold")
 
 
+def counted(expected: float, values) -> Finding:
+    """For counts: *holds* if every value is the ``expected`` one; the value farthest off, the least and the most.
+
+    No interval: another run counts the same.
+    """
+    values = np.asarray(values, dtype=float).ravel()
+    farthest = values[np.abs(values - expected).argmax()]
+    word = "holds" if (values == expected).all() else "does not hold"
+    return Finding(Estimate(farthest, values.min(), values.max()), word)
+
+
 def verdict(
     claim: str, measured: str, finding: Finding, would_change: str, *, held: str, says: str = "", condition: str = ""
 ) -> Verdict:

@@ -101,7 +101,9 @@ def computer() -> Iterator[Symptom]:
         yield Symptom("device", str(refused), "wrong")
         return
     name = devices.machine(device).name
-    yield Symptom("device", f"{device.type}: {name}, torch {torch.__version__}", *missing_gpu(device.type, devices.knows_gpus()))
+    yield Symptom(
+        "device", f"{device.type}: {name}, torch {torch.__version__}", *missing_gpu(device.type, devices.knows_gpus())
+    )
     yield Symptom("memory", devices.memory_words(device))
     if device.type == "cpu":
         cores = devices.cores()
@@ -119,7 +121,10 @@ def missing_gpu(chosen: str, able: bool) -> tuple[str, str]:
     if "google.colab" in sys.modules:
         return "note", "No GPU is on. In Colab's menu: Runtime, Change runtime type, a GPU; then run this cell again"
     if shutil.which("nvidia-smi") and not able:
-        return "wrong", "There is an NVIDIA GPU, but this torch was built without GPUs: install another (see pytorch.org)"
+        return (
+            "wrong",
+            "There is an NVIDIA GPU, but this torch was built without GPUs: install another (see pytorch.org)",
+        )
     if shutil.which("nvidia-smi"):
         return "note", "torch does not see the NVIDIA GPU: look at its driver with nvidia-smi"
     return "note", "No GPU, and none is needed"

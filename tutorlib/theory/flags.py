@@ -1,0 +1,117 @@
+"""A batch plan as you would paste it for another trainer, and what that trainer does with the last window.
+
+Checked against transformers 5.23, accelerate 1.15, lightning 2.6 and deepspeed 0.19 in tests/test_trainers.py: they run
+there and their updates are counted. All four deal micro-batches to ranks so that the counts are those of a plan.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tutorlib.errors import Refused
+from tutorlib.theory.plan import Plan
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """``window``: which of :data:`~tutorlib.theory.plan.WINDOWS` it follows; ``says`` so; ``write``: plan → text."""
+
+    window: str
+    says: str
+    write: Callable[[Plan], str]
+
+
+def hugging_face(plan: Plan) -> str:
+    start = f"torchrun --nproc_per_node {plan.ranks} train.py" if plan.ranks > 1 else "python train.py"
+    flags = {
+        "per_device_train_batch_size": plan.micro_batch,
+        "gradient_accumulation_steps": plan.accumulation,
+        "num_train_epochs": plan.epochs,
+        "dataloader_drop_last": plan.drop_last,
+    }
+    return " \\\n".join([start, *(f"    --{name} {value}" for name, value in flags.items())])
+
+
+def accelerate(plan: Plan) -> str:
+    return f"""# accelerate launch --num_processes {plan.ranks} train.py
+accelerator = Accelerator(gradient_accumulation_steps={plan.accumulation})
+{loader(plan)}
+model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
+for epoch in range({plan.epochs}):
+    for batch in loader:
+        with accelerator.accumulate(model):
+            accelerator.backward(model(batch))
+            optimizer.step()
+            optimizer.zero_grad()"""
+
+
+def lightning(plan: Plan) -> str:
+    return f"""{loader(plan)}
+trainer = Trainer(devices={plan.ranks}, accumulate_grad_batches={plan.accumulation}, max_epochs={plan.epochs})
+trainer.fit(model, loader)"""
+
+
+def deepspeed(plan: Plan) -> str:
+    return json.dumps(
+        {
+            "train_batch_size": plan.batch,
+            "train_micro_batch_size_per_gpu": plan.micro_batch,
+            "gradient_accumulation_steps": plan.accumulation,
+            "dataloader_drop_last": plan.drop_last,
+        },
+        indent=4,
+    )
+
+
+def loader(plan: Plan) -> str:
+    return f"loader = DataLoader(dataset, batch_size={plan.micro_batch}, shuffle=True, drop_last={plan.drop_last})"
+
+
+def own_loop(plan: Plan) -> str:
+    """Full windows only: what an epoch leaves over is zeroed when the next begins."""
+    return loop(plan, before="", inside="    optimizer.zero_grad()\n")
+
+
+def documents_loop(plan: Plan) -> str:
+    """The second accumulation listing of the documents (D3-22), for as many epochs as the plan has."""
+    return loop(plan, before="optimizer.zero_grad()\n", inside="")
+
+
+def loop(plan: Plan, before: str, inside: str) -> str:
+    return f"""{loader(plan)}
+{before}for epoch in range({plan.epochs}):
+{inside}    for step, batch in enumerate(loader):
+        loss = model(batch) / {plan.accumulation}
+        loss.backward()
+        if (step + 1) % {plan.accumulation} == 0:
+            optimizer.step()
+            optimizer.zero_grad()"""
+
+
+TRAINERS = {
+    "Hugging Face Trainer": Trainer(
+        "stepped", "steps a short last window and divides by the micro-batches that are in it", hugging_face
+    ),
+    "Accelerate": Trainer(
+        "shrunk", "steps a short last window but divides by the full accumulation: that step is smaller", accelerate
+    ),
+    "Lightning": Trainer(
+        "shrunk", "steps a short last window but divides by the full accumulation: that step is smaller", lightning
+    ),
+    "DeepSpeed": Trainer("carried", "counts on over the end of the epoch: the next one fills the window up", deepspeed),
+    "a loop that zeroes every epoch": Trainer(
+        "dropped", "steps full windows only and zeroes the rest when the next epoch begins", own_loop
+    ),
+    "the documents' loop": Trainer(
+        "leaked",
+        "starts every epoch's count anew but keeps the gradients: the next first step has too many",
+        documents_loop,
+    ),
+}
+
+
+def flags(plan: Plan, trainer: str) -> str:
+    """The plan as text to paste for one of :data:`TRAINERS`. Its window is the trainer's, whatever the plan's is."""
+    if trainer not in TRAINERS:
+        raise Refused(f"trainer is {trainer!r}; allowed: {', '.join(TRAINERS)}")
+    return TRAINERS[trainer].write(plan)
