@@ -71,23 +71,20 @@ def test_a_device_that_is_not_there_is_one_line_with_those_that_are(monkeypatch)
     "surroundings, state, words",
     [
         ({"colab": True}, "note", "Change runtime type"),
-        ({"asked": "cpu"}, "note", "TUTORLIB_DEVICE"),
+        ({"there": ("cuda", "cpu")}, "note", "TUTORLIB_DEVICE"),
         ({"smi": True, "able": False}, "wrong", "without GPUs"),
         ({"smi": True, "able": True}, "note", "driver"),
         ({}, "note", "none is needed"),
     ],
 )
 def test_a_processor_where_a_gpu_might_compute_says_what_to_do(monkeypatch, surroundings, state, words):
-    monkeypatch.delenv("TUTORLIB_DEVICE", raising=False)
     monkeypatch.delitem(sys.modules, "google.colab", raising=False)
     if surroundings.get("colab"):
         monkeypatch.setitem(sys.modules, "google.colab", SimpleNamespace())
-    if "asked" in surroundings:
-        monkeypatch.setenv("TUTORLIB_DEVICE", surroundings["asked"])
     monkeypatch.setattr(doctor.shutil, "which", lambda name: "/usr/bin/nvidia-smi" if surroundings.get("smi") else None)
-    able = surroundings.get("able", False)
-    assert missing_gpu("cpu", able)[0] == state and words in missing_gpu("cpu", able)[1]
-    assert missing_gpu("cuda", able) == ("fine", "")
+    there, able = surroundings.get("there", ("cpu",)), surroundings.get("able", False)
+    assert missing_gpu("cpu", there, able)[0] == state and words in missing_gpu("cpu", there, able)[1]
+    assert missing_gpu("cuda", there, able) == ("fine", "")
 
 
 def test_a_cache_that_cannot_be_written_or_has_no_room_is_said(monkeypatch, tmp_path):
@@ -102,8 +99,11 @@ def test_a_cache_that_cannot_be_written_or_has_no_room_is_said(monkeypatch, tmp_
 
 def test_the_home_folder_is_shown_without_its_owner_s_name(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("TUTORLIB_CACHE", str(tmp_path / ".cache" / "tutorlib"))
+    monkeypatch.delenv("TUTORLIB_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     assert doctor.cache().found.startswith("~/.cache/tutorlib, ")
+    monkeypatch.setenv("TUTORLIB_CACHE", str(tmp_path / "elsewhere"))
+    assert doctor.cache().found.startswith("$TUTORLIB_CACHE, ")
 
 
 def test_the_table_and_the_command_line_have_the_same_lines(capsys, monkeypatch):

@@ -9,7 +9,6 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from tutorlib.store import cache_folder
 from tutorlib.widgets.show import Shown
@@ -101,9 +100,8 @@ def computer() -> Iterator[Symptom]:
         yield Symptom("device", str(refused), "wrong")
         return
     name = devices.machine(device).name
-    yield Symptom(
-        "device", f"{device.type}: {name}, torch {torch.__version__}", *missing_gpu(device.type, devices.knows_gpus())
-    )
+    how = missing_gpu(device.type, devices.available(), devices.knows_gpus())
+    yield Symptom("device", f"{device.type}: {name}, torch {torch.__version__}", *how)
     yield Symptom("memory", devices.memory_words(device))
     if device.type == "cpu":
         cores = devices.cores()
@@ -112,19 +110,16 @@ def computer() -> Iterator[Symptom]:
         yield Symptom("budget", "full: larger models and more seeds; run(…, budget='quick') takes the small one")
 
 
-def missing_gpu(chosen: str, able: bool) -> tuple[str, str]:
-    """State and advice where the processor computes although a GPU might; ``able`` is whether torch could use one."""
+def missing_gpu(chosen: str, there: tuple[str, ...], able: bool) -> tuple[str, str]:
+    """State and advice where the processor computes although a GPU is ``there``, or might be: is torch ``able``?"""
     if chosen != "cpu":
         return "fine", ""
-    if os.environ.get("TUTORLIB_DEVICE") == "cpu":
+    if len(there) > 1:
         return "note", "TUTORLIB_DEVICE asks for the processor: unset it to use a GPU"
     if "google.colab" in sys.modules:
         return "note", "No GPU is on. In Colab's menu: Runtime, Change runtime type, a GPU; then run this cell again"
     if shutil.which("nvidia-smi") and not able:
-        return (
-            "wrong",
-            "There is an NVIDIA GPU, but this torch was built without GPUs: install another (see pytorch.org)",
-        )
+        return "wrong", "There is an NVIDIA GPU, but this torch was built without GPUs: see pytorch.org for one with"
     if shutil.which("nvidia-smi"):
         return "note", "torch does not see the NVIDIA GPU: look at its driver with nvidia-smi"
     return "note", "No GPU, and none is needed"
@@ -140,9 +135,6 @@ def cache() -> Symptom:
     if free < LEAST_FREE:
         advice = "Free some space, or set TUTORLIB_CACHE to another disk: runs would not be kept"
         return Symptom("cache", f"{folder}, {free / 1e6:.0f} MB free", "wrong", advice)
-    return Symptom("cache", f"{shown(folder)}, {free / 1e9:.0f} GB free")
-
-
-def shown(folder: Path) -> str:
-    """The path with ~ for the home folder: a screenshot need not tell a name."""
-    return f"~/{folder.relative_to(Path.home())}" if folder.is_relative_to(Path.home()) else str(folder)
+    chosen = [name for name in ("TUTORLIB_CACHE", "XDG_CACHE_HOME") if os.environ.get(name)]
+    where = f"${chosen[0]}" if chosen else "~/.cache/tutorlib"  # a screenshot tells no name
+    return Symptom("cache", f"{where}, {free / 1e9:.0f} GB free")

@@ -12,6 +12,8 @@ SIGNS = {"holds": "✓", "holds if": "✓", "does not hold": "✗", "inconclusiv
 def interval(verdict: Verdict) -> str:
     if verdict.estimate is None:
         return "no bounded interval"
+    if verdict.low == verdict.high:  # a count
+        return f"exactly {verdict.estimate:,g}"
     if verdict.low == 0 and verdict.estimate == verdict.high:  # a bound, not an interval
         return f"≤ {number(verdict.high)}"
     return f"{number(verdict.estimate)} [{number(verdict.low)}, {number(verdict.high)}]"
