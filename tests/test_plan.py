@@ -60,6 +60,18 @@ def test_repeats_and_cuts_are_those_of_the_distributed_sampler():
         assert len(parts[-1]) == plan.last_micro_batch
 
 
+def test_a_sampler_that_pads_under_a_loader_that_drops_has_at_most_one_micro_batch_more():
+    more = collections.Counter()
+    for settings in some_plans(600, seed=5):
+        plan = Plan(**settings)
+        sampler = DistributedSampler(range(plan.examples), plan.ranks, 0)  # Lightning's and DeepSpeed's
+        loader = DataLoader(range(plan.examples), plan.micro_batch, sampler=sampler, drop_last=plan.drop_last)
+        extra = len(loader) - plan.micro_batches_per_epoch
+        assert not extra or (plan.drop_last and plan.examples % plan.ranks), plan
+        more[extra] += 1
+    assert set(more) == {0, 1}
+
+
 @pytest.mark.parametrize("window", WINDOWS)
 def test_the_last_micro_batch_counts_what_a_real_mean_gives_its_examples(window):
     for settings in some_plans(300, seed=3):

@@ -161,6 +161,12 @@ def test_counts_that_are_one_off_hold_nothing(measured):
     assert {word for words in said.values() for word in words} == {NOT}, said
 
 
+@pytest.mark.parametrize("name", ["updates", "forwards"])
+def test_passes_and_updates_of_an_epoch_must_both_be_those_said(measured, name):
+    said = judged(altered(measured, lambda s, v: {**v, name: v[name] + 1}))
+    assert said["D4-02"] == [NOT, NOT] and said["D4-03"] == said["D4-04"] == said["D4-05"] == [NOT]
+
+
 @pytest.mark.parametrize(
     "expected, values, word, worst",
     [

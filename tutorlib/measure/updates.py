@@ -17,7 +17,7 @@ Loop = Callable[[DataLoader, nn.Module, torch.optim.Optimizer, int, int], object
 
 
 class WeightOfEach(nn.Module):
-    """``model(batch)`` is the mean loss of the examples in ``batch``; ``passes`` counts its calls, ``sizes`` them."""
+    """``model(batch)`` is the mean loss of the examples in ``batch``; ``sizes`` keeps how many, call by call."""
 
     def __init__(self, examples: int):
         super().__init__()

@@ -1,7 +1,10 @@
 """A batch plan as you would paste it for another trainer, and what that trainer does with the last window.
 
-Checked against transformers 5.23, accelerate 1.15, lightning 2.6 and deepspeed 0.19 in tests/test_trainers.py: they run
-there and their updates are counted. All four deal micro-batches to ranks so that the counts are those of a plan.
+On one rank the updates of transformers 5.23, accelerate 1.15, lightning 2.6 and deepspeed 0.19 are counted in
+tests/test_trainers.py. On several, Hugging Face and Accelerate deal whole micro-batches in turn and fill the last round
+from the beginning of the data: as many as in the plan, but none is short. Lightning and DeepSpeed use torch's
+``DistributedSampler``, and fill its last rank with repeats even where the loader drops its last micro-batch: where
+ranks do not divide the examples, ``drop_last`` may leave a rank one micro-batch an epoch more than in the plan.
 """
 
 import json
