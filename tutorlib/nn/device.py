@@ -42,6 +42,19 @@ def knows_gpus() -> bool:
     return bool(torch.version.cuda or torch.version.hip)
 
 
+def of_ranks(name: str, ranks: int) -> str:
+    """The kind of device that ``ranks`` processes compute on: GPUs if there is one for each, else the processor."""
+    return "cuda" if pick(name).type == "cuda" and torch.cuda.device_count() >= ranks else "cpu"
+
+
+def of_rank(kind: str, rank: int) -> tuple[torch.device, str]:
+    """This rank's own device, and the backend through which such devices talk."""
+    if kind == "cuda":
+        torch.cuda.set_device(rank)
+        return torch.device(kind, rank), "nccl"
+    return torch.device(kind), "gloo"
+
+
 def synchronize(device: torch.device) -> None:
     """Wait until the device has finished: a clock read before that times the queue, not the work."""
     if device.type == "cuda":
