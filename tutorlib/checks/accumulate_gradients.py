@@ -23,7 +23,7 @@ def check_accumulate(function: Callable) -> Check:
     for number, (name, sizes, ignored) in enumerate(TRAPS):
         problem = Problem(sizes, ignored, seed=number)
         check.add(name, *problem.judged(function))
-    ragged = Problem((4, 4, 4), (0, 1, 3), seed=10)
+    ragged = Problem((5, 4, 3), (0, 1, 2), seed=10)
     check.add("gradients left from an earlier window", *ragged.judged(function, stale=True))
     check.add("clipping", *ragged.judged(function, clip=0.5 * float(ragged.true.norm())))
     check.add("a clip that is longer than the gradient", *ragged.judged(function, clip=2 * float(ragged.true.norm())))
@@ -94,9 +94,13 @@ class Problem:
         for gradient, words in self.mistakes(clip):
             if same(answer, gradient):
                 return words
-        return f"your gradient is {answer.norm():.4g} long, the batch's {self.true.norm():.4g}, and they differ"
+        along = float(answer @ self.true / (answer.norm() * self.true.norm()))
+        longer = float(answer.norm() / self.true.norm())
+        return f"your gradient is {longer:.4g} times as long as the batch's, and the cosine between them is {along:.4g}"
 
     def mistakes(self, clip: float | None) -> list:
+        from tutorlib.measure.ladder import clipped
+
         rows, n, m = self.rows.nan_to_num(), self.counts, self.sizes
         share, parts = n / n.sum(), len(self.rows)
         plain = [
@@ -111,7 +115,9 @@ class Problem:
             *((self.true + w, "what p.grad held before is still in it: zero before the first part") for w in (1.0,)),
             ((share * rows).sum(0), "not clipped, or clipped where nobody asked"),
         ]
-        return (clip_mistakes(rows, share, clip) if clip else []) + plain
+        if clip is None:
+            return plain
+        return clip_mistakes(rows, share, clip) + plain + [(clipped(wrong, clip), words) for wrong, words in plain]
 
     def order_judged(self, function: Callable) -> tuple[bool, str]:
         one, other = (self.run(function, parts) for parts in (self.fresh(), self.fresh()[::-1]))

@@ -49,6 +49,7 @@ RUNGS = {
     "dropout": Rung(layer="dropout", **SINGLE),
     "another dropout rate": Rung(layer="dropout", **SINGLE),
     "BatchNorm": Rung("weighted", layer="BatchNorm"),
+    "division by K": Rung("mean of means"),
     "no division": Rung("no division"),
     "targets counted": Rung(ragged=True),
     "mean of means": Rung("mean of means", ragged=True),
@@ -143,7 +144,7 @@ def start(name: str, seed: int, batch: int, trained: int, device: torch.device) 
     x, y = data.x[order], data.y[order]
     model = make(name, seed, **SIZES[name])
     seen = Data(x[batch : batch + 512], y[batch : batch + 512])
-    fit(model, ladder.mean_loss, seen, batch=32, rate=0.002, steps=trained, seed=seed, optimizer=adamw)
+    fit(model, ladder.mean_loss, seen, batch=32, rate=0.004, steps=trained, seed=seed, optimizer=adamw)
     return model.to(device), x[:batch].to(device), y[:batch].to(device)
 
 
