@@ -63,6 +63,11 @@ def synchronize(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
+def with_float64(name: str) -> torch.device:
+    """The device, or the CPU in its place where it has no double precision (MPS)."""
+    return torch.device("cpu" if name == "mps" else name)
+
+
 INSIDE = SimpleNamespace(lock=threading.Lock(), count=0, before=None)
 
 

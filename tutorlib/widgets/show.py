@@ -30,7 +30,8 @@ def show(axes, points: bool = True) -> Shown:
     Timings differ on every machine: ``points=False`` leaves them to the eye.
     """
     drawn = f"Figure: {axes.get_ylabel() or 'rows'} against {axes.get_xlabel()}".replace("\n", " ")
-    listed = [f"({number(x)}, {number(y)})" for line, *_ in axes.containers for x, y in line.get_xydata()]
+    lines = [first for first, *_ in axes.containers if hasattr(first, "get_xydata")]  # a bar is no measured point
+    listed = [f"({number(x)}, {number(y)})" for line in lines for x, y in line.get_xydata()]
     return Shown(png(axes), f"{drawn}. Points: {' '.join(listed)}" if points and listed else drawn)
 
 
