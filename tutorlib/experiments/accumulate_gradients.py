@@ -72,7 +72,7 @@ TOKENS = Experiment(
     held={"batch": 32, "median": 120, "sigma": 1.0, "context": 512, "width": 32, "blocks": 0, "trained": 100},
     full={"width": 64, "blocks": 2, "trained": 400},
     together=("micro_batch",),
-    seeds=8,
+    seeds=12,
 )
 
 
