@@ -4,10 +4,10 @@ import argparse
 import sys
 
 from tutorlib.store import PACKAGE, Store
-from tutorlib.verdicts import measure_the_noise, race_two_speeds
+from tutorlib.verdicts import measure_the_noise, mind_the_batchnorm, race_two_speeds
 from tutorlib.widgets.show import number
 
-LESSONS = {"01": measure_the_noise, "05": race_two_speeds}
+LESSONS = {"01": measure_the_noise, "03": mind_the_batchnorm, "05": race_two_speeds}
 
 
 def main(arguments: list[str] | None = None) -> None:

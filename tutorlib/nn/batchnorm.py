@@ -46,8 +46,8 @@ def freeze_batchnorm(model: nn.Module, affine: bool = True) -> nn.Module:
     def frozen(name: str, layer: _BatchNorm) -> nn.Module:
         if layer.running_mean is None or layer.running_var is None:
             raise Refused(
-                f"layer {name!r} keeps no running statistics (track_running_stats=False), so there is nothing to freeze "
-                "it at; allowed: BatchNorm with statistics. Use to_group_norm, and train again"
+                f"layer {name!r} keeps no running statistics (track_running_stats=False) to be frozen at; allowed: "
+                "BatchNorm with statistics. Use to_group_norm, and train again"
             )
         if not layer.running_mean.any() and bool((layer.running_var == 1).all()):
             raise Refused(

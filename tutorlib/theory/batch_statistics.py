@@ -50,8 +50,8 @@ def gain(n, eps: float = 1e-5):
     if not eps:
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(n == 2, np.inf, np.sqrt(n / 2) * np.exp(gammaln((n - 2) / 2) - gammaln((n - 1) / 2)))
-    # 1/√x = ∫ s^(−1/2) e^(−s x) ds / √π, and n v is χ² with n − 1 degrees: E e^(−s v) = (1 + 2s/n)^(−(n − 1)/2). What is
-    # left is one smooth integral; in z = log s it vanishes so fast at both ends that a plain sum is exact to rounding.
+    # 1/√x = ∫ s^(−1/2) e^(−s x) ds / √π, and n v is χ² with n − 1 degrees: E e^(−s v) = (1 + 2s/n)^(−(n − 1)/2). What
+    # is left is one smooth integral: in z = log s it vanishes so fast at both ends that a plain sum is exact.
     z = np.arange(-80, 80, 0.05)
     powers = z / 2 - eps * np.exp(z) - (n[..., None] - 1) / 2 * np.log1p(2 * np.exp(z) / n[..., None])
     return np.exp(powers).sum(axis=-1) * 0.05 / math.sqrt(math.pi)
