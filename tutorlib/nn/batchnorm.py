@@ -17,8 +17,7 @@ class FrozenBatchNorm(nn.Module):
     """y = γ (x − m)/√(v + ε) + β with running statistics that stay as they are, in any mode.
 
     The mean m and variance v, γ and β are the tensors of the BatchNorm it stands in for, under the same names, so
-    checkpoints fit both. Source: the frozen layers of detectors, He et al. 2017, arXiv 1703.06870, section 3.1;
-    Wu and He 2018, arXiv 1803.08494, section 4.2 (there BN*).
+    checkpoints fit both. Source: Wu and He 2018, arXiv 1803.08494, section 4.2 (there BN*).
     """
 
     def __init__(self, layer: _BatchNorm):
