@@ -17,6 +17,7 @@ from tutorlib.measure.ensemble import chunk_size, fit_ensemble
 from tutorlib.measure.fit import fit
 from tutorlib.measure.replica_layers import batched_layers
 from tutorlib.measure.stack import Stack
+from tutorlib.nn.batchnorm import freeze_batchnorm
 from tutorlib.nn.data import Data
 from tutorlib.nn.models import GPT, cnn, mlp, next_token_loss
 from tutorlib.nn.optimizers import adamw, sgd
@@ -98,6 +99,13 @@ def started(model, x=None):
 
 def small(*between):
     return nn.Sequential(nn.Linear(12, 6, bias=not between), *between, nn.Tanh(), nn.Linear(6, 5))
+
+
+def frozen_norm(affine=True):
+    """A frozen BatchNorm with statistics of its own."""
+    norm = nn.BatchNorm1d(6)
+    norm(1 + 2 * torch.randn(8, 6))
+    return freeze_batchnorm(norm, affine)
 
 
 def tied(first, second):
@@ -231,6 +239,12 @@ LAYERS = {
     "BatchNorm on a signal": lambda: started(signal(nn.Conv1d(1, 4, 3), nn.BatchNorm1d(4))),
     "BatchNorm used twice": lambda: used_twice(nn.BatchNorm1d(6)),
     "other norms": lambda: small(nn.LayerNorm(6), nn.GroupNorm(2, 6)),
+    "GroupNorm without affine": lambda: small(nn.GroupNorm(3, 6, affine=False)),
+    "GroupNorm on an image": lambda: started(image(nn.Conv2d(1, 4, 2), nn.GroupNorm(2, 4))),
+    "frozen BatchNorm": lambda: small(frozen_norm()),
+    "frozen BatchNorm on a signal, affine trained": lambda: started(
+        signal(nn.Conv1d(1, 6, 3), frozen_norm(affine=False), nn.ReLU())
+    ),
     "in place": lambda: nn.Sequential(nn.Linear(12, 6), nn.ReLU(inplace=True), nn.BatchNorm1d(6), nn.Linear(6, 5)),
     "positions": lambda: nn.Sequential(
         nn.Unflatten(1, (2, 2, 3)),
@@ -253,6 +267,11 @@ LAYERS = {
         nn.Linear(12, 5),
     ),
 }
+
+
+def test_group_norm_and_frozen_batch_norm_take_the_fast_route():
+    names = [name for name in LAYERS if name.startswith(("GroupNorm", "frozen"))]
+    assert len(names) == 4 and all(batched_layers(LAYERS[name]()) for name in names)
 
 
 @pytest.mark.parametrize("name", LAYERS)

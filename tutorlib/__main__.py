@@ -4,11 +4,24 @@ import argparse
 import sys
 
 from tutorlib.store import PACKAGE, Store
-from tutorlib.verdicts import accumulate_gradients, measure_the_noise, race_two_speeds, repeats, start_here
+from tutorlib.verdicts import (
+    accumulate_gradients,
+    measure_the_noise,
+    mind_the_batchnorm,
+    race_two_speeds,
+    repeats,
+    start_here,
+)
 from tutorlib.widgets import doctor
 from tutorlib.widgets.show import number
 
-LESSONS = {"00": start_here, "01": measure_the_noise, "02": accumulate_gradients, "05": race_two_speeds}
+LESSONS = {
+    "00": start_here,
+    "01": measure_the_noise,
+    "02": accumulate_gradients,
+    "03": mind_the_batchnorm,
+    "05": race_two_speeds,
+}
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -10,10 +10,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from tutorlib.nn.batchnorm import FrozenBatchNorm
+
 ELEMENTWISE = (nn.Identity, nn.Tanh, nn.ReLU, nn.GELU, nn.Sigmoid, nn.SiLU, nn.Dropout)
 PLAIN = (nn.Flatten, nn.Unflatten)
 CONVOLUTIONS = {nn.Conv1d: F.conv1d, nn.Conv2d: F.conv2d}
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+STATISTICS, AFFINE = ("running_mean", "running_var"), ("weight", "bias")
 
 
 def batched_layers(model: nn.Module) -> list[Callable] | None:
@@ -45,16 +48,26 @@ def _known(layer: nn.Module) -> bool:
         return False
     if type(layer) in PLAIN and getattr(layer, "start_dim", getattr(layer, "dim", None)) < 1:  # merges examples
         return False
-    return type(layer) in (*ELEMENTWISE, *PLAIN, nn.Linear, *CONVOLUTIONS, *BATCH_NORMS)
+    return type(layer) in (*ELEMENTWISE, *PLAIN, *rules())
+
+
+def rules() -> dict[type, Callable]:
+    """The layers with weights, and what computes each of them for all replicas."""
+    return {
+        nn.Linear: linear,
+        nn.GroupNorm: group_norm,
+        FrozenBatchNorm: frozen_norm,
+        **dict.fromkeys(CONVOLUTIONS, convolution),
+        **dict.fromkeys(BATCH_NORMS, batch_norm),
+    }
 
 
 def _bind(layer: nn.Module, prefix: str) -> Callable:
-    rule = linear if type(layer) is nn.Linear else convolution if type(layer) in CONVOLUTIONS else batch_norm
     if type(layer) in ELEMENTWISE:
         return lambda tensors, x: layer(x)
     if type(layer) in PLAIN:
         return lambda tensors, x: layer(x.flatten(0, 1)).unflatten(0, x.shape[:2])
-    own = [name for name, _ in (*layer.named_parameters(), *layer.named_buffers())]
+    rule, own = rules()[type(layer)], [name for name, _ in (*layer.named_parameters(), *layer.named_buffers())]
     return lambda tensors, x: rule(layer, {name: tensors[prefix + name] for name in own}, x)
 
 
@@ -82,9 +95,23 @@ def batch_norm(layer: nn.Module, own: Mapping, x: torch.Tensor) -> torch.Tensor:
     training = layer.training or "running_mean" not in own
     if layer.training and "num_batches_tracked" in own:
         own["num_batches_tracked"] += 1
-    wide = [own[name].flatten() if name in own else None for name in ("running_mean", "running_var", "weight", "bias")]
-    y = F.batch_norm(_side_by_side(x), *wide, training, layer.momentum, layer.eps)
+    y = F.batch_norm(_side_by_side(x), *_wide(own, *STATISTICS, *AFFINE), training, layer.momentum, layer.eps)
     return y.unflatten(1, (len(x), -1)).transpose(0, 1)
+
+
+def frozen_norm(layer: FrozenBatchNorm, own: Mapping, x: torch.Tensor) -> torch.Tensor:
+    y = F.batch_norm(_side_by_side(x), *_wide(own, *STATISTICS, *AFFINE), eps=layer.eps)
+    return y.unflatten(1, (len(x), -1)).transpose(0, 1)
+
+
+def group_norm(layer: nn.GroupNorm, own: Mapping, x: torch.Tensor) -> torch.Tensor:
+    """A replica's groups are groups of its own: replicas × groups of them side by side."""
+    y = F.group_norm(_side_by_side(x), len(x) * layer.num_groups, *_wide(own, *AFFINE), layer.eps)
+    return y.unflatten(1, (len(x), -1)).transpose(0, 1)
+
+
+def _wide(own: Mapping, *names: str) -> list[torch.Tensor | None]:
+    return [own[name].flatten() if name in own else None for name in names]
 
 
 def _side_by_side(x: torch.Tensor) -> torch.Tensor:

@@ -12,26 +12,39 @@ from tutorlib.errors import Refused
 ONE_AT_A_TIME = threading.Lock()  # the random stream belongs to the whole process, and studies may run in threads
 
 
-def mlp(inputs: int = 64, width: int = 128, classes: int = 10, depth: int = 1) -> nn.Sequential:
+def mlp(inputs: int = 64, width: int = 128, classes: int = 10, depth: int = 1, norm: str = "none") -> nn.Sequential:
     """Inputs → ``depth`` hidden tanh layers → class scores. 9,610 parameters as it stands."""
     sizes = [inputs] + depth * [width]
-    hidden = [layer for i, o in itertools.pairwise(sizes) for layer in (nn.Linear(i, o), nn.Tanh())]
-    return nn.Sequential(*hidden, nn.Linear(width, classes))
+    hidden = [(nn.Linear(i, o), *normalization(norm, o), nn.Tanh()) for i, o in itertools.pairwise(sizes)]
+    return nn.Sequential(*itertools.chain(*hidden), nn.Linear(width, classes))
 
 
-def cnn(length: int = 40, channels: int = 16, classes: int = 10) -> nn.Sequential:
+def cnn(length: int = 40, channels: int = 16, classes: int = 10, norm: str = "none") -> nn.Sequential:
     """Three strided convolutions on a signal of shape (examples, length), then class scores."""
+    shapes = ((1, 5), (channels, 3), (channels, 3))  # channels in, length of the filter
+    hidden = [
+        (nn.Conv1d(i, channels, k, stride=2, padding=k // 2), *normalization(norm, channels), nn.ReLU())
+        for i, k in shapes
+    ]
     return nn.Sequential(
         nn.Unflatten(1, (1, length)),
-        nn.Conv1d(1, channels, 5, stride=2, padding=2),
-        nn.ReLU(),
-        nn.Conv1d(channels, channels, 3, stride=2, padding=1),
-        nn.ReLU(),
-        nn.Conv1d(channels, channels, 3, stride=2, padding=1),
-        nn.ReLU(),
+        *itertools.chain(*hidden),
         nn.Flatten(),
         nn.Linear(channels * -(-length // 8), classes),  # three halvings, each rounded up
     )
+
+
+def normalization(norm: str, channels: int, groups: int = 4) -> list[nn.Module]:
+    """The layer before an activation, or no layer. "layer" is GroupNorm with one group: all channels and positions."""
+    makers = {
+        "none": lambda: [],
+        "batch": lambda: [nn.BatchNorm1d(channels)],
+        "group": lambda: [nn.GroupNorm(groups, channels)],
+        "layer": lambda: [nn.GroupNorm(1, channels)],
+    }
+    if norm not in makers:
+        raise Refused(f"norm is {norm!r}; allowed: {', '.join(makers)}")
+    return makers[norm]()
 
 
 class GPT(nn.Module):
