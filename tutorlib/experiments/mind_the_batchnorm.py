@@ -50,6 +50,7 @@ ERRORS = Experiment(
     held={"data": "digits", "batch": 32, "steps": 100, "examples": 512, "held_out": 512, "first_rate": 0.02},
     full={"data": "mnist1d", "steps": 1500, "examples": 2000, "held_out": 1500},
     together=("seed",),
+    side_by_side=True,
     seeds=16,
 )
 
@@ -71,6 +72,7 @@ GHOST = Experiment(
     "same examples on every rung but the last, which sees eight times as many; one rate a rung, chosen on other seeds",
     held={"data": "digits", "model": "mlp", "norm": "batch", "examples": 1024, "held_out": 512},
     together=("seed",),
+    side_by_side=True,
     seeds=24,
 )
 

@@ -30,6 +30,12 @@ PARALLEL = Experiment(
     seeds=3,
 )
 
+# Lesson 03 needs these only, and shares the store.
+BATCHNORM = PARALLEL.at(
+    question="Do two processes with shared statistics make the update of one big batch?",
+    points=tuple(point for point in PARALLEL.points if point["measure"] == "batchnorm"),
+)
+
 
 def sent(records, name: str, no_sync: bool, bucket_mb: float = WHOLE) -> dict[int, np.ndarray]:
     """``all_reduces``, ``rounds`` or ``bytes`` of one update, by accumulation: one a seed."""

@@ -6,11 +6,13 @@ import numpy as np
 from scipy.special import betaincinv
 
 from tutorlib.experiments import mind_the_batchnorm as lesson
+from tutorlib.experiments.two_processes import BATCHNORM
 from tutorlib.records import Verdict
 from tutorlib.results import column
 from tutorlib.theory import batch_statistics as law
 from tutorlib.theory.statistics import Estimate, geometric_interval
 from tutorlib.verdicts.rules import INCONCLUSIVE, Finding, above, at_most, below, equal_to, same_ratio, verdict
+from tutorlib.verdicts.two_processes import batchnorm_verdicts
 
 SAME = 1.0  # points of error: five held-out examples of 512
 SIZES = np.array(lesson.SIZES)
@@ -158,6 +160,7 @@ VERDICTS = (
     ((lesson.STATISTICS,), statistics_verdicts),
     ((lesson.ERRORS,), gap_verdicts),
     ((lesson.ERRORS,), cure_verdicts),
+    ((BATCHNORM,), batchnorm_verdicts),
     ((lesson.GHOST,), ghost_verdicts),
 )
 

@@ -100,8 +100,4 @@ def batchnorm_verdicts(parallel) -> list[Verdict]:
     ]
 
 
-VERDICTS = (
-    ((lesson.PARALLEL,), batch_verdicts),
-    ((lesson.PARALLEL,), traffic_verdicts),
-    ((lesson.PARALLEL,), batchnorm_verdicts),
-)
+VERDICTS = (((lesson.PARALLEL,), batch_verdicts), ((lesson.PARALLEL,), traffic_verdicts))

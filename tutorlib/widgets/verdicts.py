@@ -21,8 +21,8 @@ def interval(verdict: Verdict) -> str:
 
 def lines(verdicts: list[Verdict], numbers: bool = True) -> str:
     return "\n".join(
-        f"{v.claim:<6} {v.verdict}{f' {v.condition}' if v.condition else ''} — {v.measured}"
-        + (f": {interval(v)}" if numbers else "")
+        f"{v.claim:<6} {v.verdict}{f' {v.condition}' if v.condition else ''} — “{v.says}”: {v.measured}"
+        + (f" {interval(v)}" if numbers else "")
         for v in verdicts
     )
 
