@@ -88,6 +88,10 @@ def last_count(model, parts, loss, clip=None):
         p.grad *= 1 + n / 100
 
 
+def all_at_once(model, parts, loss, clip=None):
+    accumulate(model, [tuple(torch.cat(column) for column in zip(*parts, strict=True))], loss, clip=clip)
+
+
 def forgetting(model, parts, loss, clip=None):
     return None
 
@@ -107,6 +111,7 @@ WRONG = {
     "a step": ({"step": True}, "leave the step to the caller"),
     "popped": (popping, "left 0 in the list"),
     "overwritten": (overwriting, "changed x or y"),
+    "all at once": (all_at_once, "pass each part alone"),
     "order": (last_count, "which part comes last"),
     "nothing": (forgetting, "call backward"),
     "raises": (lambda *given: 1 / 0, "ZeroDivisionError"),
@@ -126,7 +131,9 @@ def test_a_wrong_answer_is_told_by_its_name(name):
     assert not check.solved and WRONG[name][1] in repr(check), check
 
 
-@pytest.mark.parametrize("name", ["a step", "popped", "overwritten", "every part clipped", "never zeroed"])
+@pytest.mark.parametrize(
+    "name", ["a step", "popped", "overwritten", "all at once", "every part clipped", "never zeroed"]
+)
 def test_a_mistake_fails_on_its_own_line_and_leaves_the_others_alone(name):
     failed = [line for passed, line in check_accumulate(answer(name)).lines if not passed]
     assert len(failed) == 1 and WRONG[name][1] in failed[0]

@@ -75,21 +75,35 @@ def test_a_preset_sets_the_plan_in_one_frame(panel, monkeypatch):
 
 def test_the_documents_half_is_said_and_where_it_goes():
     panel = PlanPanel()
-    assert "Batch 32, as wanted: 10,000 ÷ 32 = 312.5" in panel.sentence.value and "<b>313</b>" in panel.sentence.value
-    assert "4 of 8 micro-batches are left over" in panel.sentence.value
+    assert "Batch 32, as wanted. 10,000 ÷ 32 is 312.5;" in panel.sentence.value and "<b>313</b>" in panel.sentence.value
+    assert "The last window has 4 of its 8 micro-batches" in panel.sentence.value
     panel.controls["preset"].value = "plan A with drop_last"
     assert "<b>312</b>" in panel.sentence.value and ">0, 16<" in panel.numbers.value
+    assert "drop_last keeps 16 examples out of each epoch" in panel.sentence.value
     panel.controls["preset"].value = "the documents' plan A: 32 × 1"
     assert "16 examples, each counts 2 ×" in panel.numbers.value
+    assert "The last micro-batch has 16 examples, not 32: each of them counts 2 times" in panel.sentence.value
+    panel.controls["preset"].value = "200 examples, 32 wanted"
+    panel.controls["micro_batch"].value, panel.controls["accumulation"].value = 8, 5
+    assert panel.sentence.value.endswith("Every window is full.")
 
 
 def test_a_batch_that_ranks_cannot_reach_is_said_in_one_sentence():
     panel = PlanPanel()
     panel.controls["ranks"].value = 5
-    assert "5 ranks cannot make 32: 30 and 35 are nearest" in panel.sentence.value
+    assert (
+        "You wanted 32, no multiple of 5 ranks; nearest are 30 (3 × 2 × 5) and 35 (1 × 7 × 5)." in panel.sentence.value
+    )
     panel.controls["ranks"].value = 2
-    assert "not 32, which 4 × 4 × 2 would be" in panel.sentence.value
-    assert panel.sentence.value.count(". ") == 0 and panel.sentence.value.endswith(".")
+    assert "Batch 64. You wanted 32, which is 4 × 4 × 2." in panel.sentence.value
+
+
+def test_a_loop_of_your_own_on_several_ranks_divides_the_examples_itself():
+    panel = PlanPanel()
+    panel.controls["trainer"].value, panel.controls["ranks"].value = "a loop that zeroes every epoch", 5
+    assert "DistributedSampler(dataset" in panel.paste.value and "DistributedDataParallel" in panel.paste.value
+    panel.controls["ranks"].value = 1
+    assert "Distributed" not in panel.paste.value and "shuffle=True" in panel.paste.value
 
 
 def test_your_own_data_may_have_any_sizes_and_a_plan_that_leaves_nothing_is_refused_in_a_sentence():

@@ -123,12 +123,18 @@ def undivided(loader, model, optimizer, accumulation):
 @pytest.mark.parametrize(
     "wrong, words",
     [
-        (stub, ("it comes after 1: step % 8 is 0 at step 0", "zero_grad() is missing")),
-        (stale, ("no step after the last micro-batch", "1.12 times the right one: gradients of the first epoch leak")),
+        (stub, ("it comes after 1: step % 8 is 0 at step 0", "is zero_grad() missing?")),
+        (
+            stale,
+            ("no step comes after the last micro-batch", "1.12 times the right one: gradients of the first epoch leak"),
+        ),
         (never_zero, ("an update of the first epoch has 96 examples",)),
-        (zero_too_soon, ("its gradient is 0.125 times the right one",)),
+        (zero_too_soon, ("its gradient is 0.125 times the right one; does zero_grad() wipe micro-batches",)),
         (undivided, ("its gradient is 8 times the right one; divide the loss by 8",)),
-        (one_epoch(start_here.dropping), ("no step after the last micro-batch", "some are in 1, some in 2 updates")),
+        (
+            one_epoch(start_here.dropping),
+            ("no step comes after the last micro-batch", "in 1 to 2 updates of two epochs"),
+        ),
         (one_epoch(start_here.shrinking), ("its gradient is 0.125 times the right one; divide it by 1, not by 8",)),
         (one_epoch(start_here.plain), ("it comes after 1",)),
         (one_epoch(start_here.d1_11), ("48 passes", "divide the loss by 8")),

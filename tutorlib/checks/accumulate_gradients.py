@@ -1,4 +1,4 @@
-"""The check of lesson 02: gradient accumulation, and ten ways to get it wrong, each told by its name."""
+"""The check of lesson 02: gradient accumulation, and twelve ways to get it wrong, each told by its name."""
 
 from collections.abc import Callable
 
@@ -28,6 +28,7 @@ def check_accumulate(function: Callable) -> Check:
     check.add("clipping", *ragged.judged(function, clip=0.5 * float(ragged.true.norm())))
     check.add("a clip that is longer than the gradient", *ragged.judged(function, clip=2 * float(ragged.true.norm())))
     check.add("the parts in another order", *Problem((4, 4, 2), (3, 1, 0), seed=11).order_judged(function))
+    check.add("one part at a time", *ragged.passes_judged(function))
     check.add("parameters stay where they are", *ragged.parameters_judged(function))
     check.add("parts stay as they are", *ragged.parts_judged(function))
     return check
@@ -104,15 +105,18 @@ class Problem:
         rows, n, m = self.rows.nan_to_num(), self.counts, self.sizes
         share, parts = n / n.sum(), len(self.rows)
         plain = [
-            (rows.sum(0), "the parts are added and never divided: the gradient is K times too long"),
             (rows.mean(0), "a mean of means: every part counts alike, however few targets or examples it has"),
+            (rows.sum(0), "the parts are added and never divided: the gradient is K times too long"),
             ((m * rows).sum(0) / m.sum(), "parts count by their examples; count the targets that are not −100"),
             ((n * rows).sum(0) / (parts * n[0]), "divided as if every part had as many targets as the first"),
             *(
                 (w * rows[-1], "only the last part is left: zero once, before the parts, not between them")
                 for w in (1, 1 / parts, share[-1])
             ),
-            *((self.true + w, "what p.grad held before is still in it: zero before the first part") for w in (1.0,)),
+            *(
+                (gradient + 1.0, "what p.grad held before is still in it: zero before the first part")
+                for gradient in (self.true, rows.mean(0), rows.sum(0))
+            ),
             ((share * rows).sum(0), "not clipped, or clipped where nobody asked"),
         ]
         if clip is None:
@@ -124,6 +128,20 @@ class Problem:
         if isinstance(one, Exception) or one is None:
             return False, self.diagnosis(one, None)
         return same(other, one), "the gradient depends on which part comes last; every part has a count of its own"
+
+    def passes_judged(self, function: Callable) -> tuple[bool, str]:
+        """All parts in one pass give the same gradient, in the memory that accumulation is there to save."""
+        rows = []
+        watch = self.model.register_forward_pre_hook(lambda model, given: rows.append(len(given[0])))
+        answer = self.run(function, self.fresh())
+        watch.remove()
+        if isinstance(answer, Exception) or answer is None:
+            return False, self.diagnosis(answer, None)
+        most, largest = max(rows, default=0), int(self.sizes.max())
+        return (
+            0 < most <= largest,
+            f"a pass of {most} examples, and the largest part has {largest}: pass each part alone",
+        )
 
     def parameters_judged(self, function: Callable) -> tuple[bool, str]:
         answer = self.run(function, self.fresh())

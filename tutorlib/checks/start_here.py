@@ -82,18 +82,21 @@ def check_mended_loop(function: Callable) -> Check:
     check.add(
         "the first update comes after 8 micro-batches",
         steps[:1] == [8],
-        f"it comes after {steps[0]}: step % 8 is 0 at step 0" if steps else "there is no update; call optimizer.step()",
+        f"it comes after {steps[0]}" + (": step % 8 is 0 at step 0" if steps[0] == 1 else "")
+        if steps
+        else "there is no update; call optimizer.step()",
     )
     check.add(
         "an update forgets the one before",
         bool(steps) and most <= plan.batch,
-        f"an update of the first epoch has {most} examples: zero_grad() is missing after a step",
+        f"an update of the first epoch has {most} examples, not {plan.batch}: is zero_grad() missing?",
     )
     size = full[0] if full else math.nan
     check.add(
         "an update is the mean of its 8 micro-batches",
         len(full) == 2 and all(math.isclose(total, 1, rel_tol=1e-5) for total in full),
-        f"its gradient is {size:.3g} times the right one" + ("; divide the loss by 8" if size > 1 else "")
+        f"its gradient is {size:.3g} times the right one; "
+        + ("divide the loss by 8" if size > 1 else "does zero_grad() wipe micro-batches before they are used?")
         if full
         else "no update comes right after 16 or after 24 micro-batches",
     )
@@ -107,7 +110,7 @@ def add_ends(check: Check, done, steps: list[int], expected: list[int]) -> None:
     check.add(
         "the last window, of one micro-batch, steps too",
         25 in steps,
-        f"no step after the last micro-batch of an epoch; {int((done.times == 0).sum())} examples are in no update",
+        "no step comes after the last micro-batch of an epoch",
     )
     check.add(
         "… with the mean over the one micro-batch it has",
@@ -120,12 +123,14 @@ def add_ends(check: Check, done, steps: list[int], expected: list[int]) -> None:
     check.add(
         "the second epoch begins with nothing left in the gradients",
         bool(leaked) and math.isclose(leaked[0], 1, rel_tol=1e-5),
-        f"its first update is {leaked[0]:.3g} times the right one: gradients of the first epoch leak into it"
+        f"its first update is {leaked[0]:.3g} times the right one"
+        + (": gradients of the first epoch leak into it" if leaked[0] > 1 else "")
         if leaked
         else "it has no update after its first 8 micro-batches",
     )
     check.add(
         "every example is in exactly one update an epoch",
         steps == expected and bool((done.times == 2).all()),
-        f"some are in {int(done.times.min())}, some in {int(done.times.max())} updates of two epochs",
+        f"an example is in {int(done.times.min())} to {int(done.times.max())} updates of two epochs, expected 2; "
+        f"steps come after micro-batches {steps[:9]}, expected {expected}",
     )

@@ -10,14 +10,14 @@ from tutorlib.results import Results
 ENDS = (
     ("A, 32 × 1, drop_last", "right", "A", {"drop_last": True}),
     *((f"{name}, last window dropped", "dropping", name, {}) for name in "BCD"),
-    *((f"{name}, … stepped as it is", "right", name, {}) for name in "ABCD"),
-    ("B, … stepped, divided by 2", "shrinking", "B", {}),
+    *((f"{name}, last window stepped", "right", name, {}) for name in "ABCD"),
+    ("B, stepped, but divided by 2", "shrinking", "B", {}),
 )
 PRINTED = (
     ("a right loop, 8 × 4", "right", "C", {}),
-    ("D1-11, 8 × 4", "D1-11", "C", {}),
-    ("D3-22, 8 × 4, two epochs", "D3-22", "C", {}),
-    ("D4-20, 4 × 8", "D4-20", "D", {}),
+    ("no division (D1-11), 8 × 4", "D1-11", "C", {}),
+    ("÷ K (D3-22), 8 × 4, two epochs", "D3-22", "C", {}),
+    ("step % 8 == 0 (D4-20), 4 × 8", "D4-20", "D", {}),
 )
 
 
@@ -33,7 +33,7 @@ def plot_ends(results: Results, guess=None) -> Axes:
     style.band(axes, guess, sideways=True)
     axes.set(xlim=(310.5, 314.5), xticks=(311, 312, 313, 314), xlabel="updates in one epoch")
     axes.axvline(312.5, **style.THEORY, label="10,000 ÷ 32")
-    beside.set(xlim=(0.7, 2.3), xticks=(1, 2), xlabel="heaviest example, over 1/32")
+    beside.set(xlim=(0.7, 2.3), xticks=(1, 2), xlabel="weight of the heaviest example\n(1 is fair)")
     axes.set_yticks(range(len(ENDS)), [words for words, *_ in ENDS])
     beside.set_yticks([])
     axes.legend(loc="upper right", fontsize=8)
@@ -45,7 +45,7 @@ def plot_ends(results: Results, guess=None) -> Axes:
 
 @style.look()
 def plot_printed(results: Results, guess=None) -> Axes:
-    """Size of every loop's applied gradients over the right one's: first epoch, and the next one's first update."""
+    """Weight of the examples in every loop's applied gradients (1 is right), and in the next epoch's first."""
     (axes,) = style.figure(height=2.9)
     for row, (_, loop, plan, more) in enumerate(PRINTED):
         of = {name: count(results, name, loop, PLANS[plan], ranks=1, drop_last=False, **more) for name in VALUES}
@@ -64,7 +64,7 @@ def plot_printed(results: Results, guess=None) -> Axes:
     axes.set_yticks(range(len(PRINTED)), [words for words, *_ in PRINTED])
     axes.set(xscale="log", xlim=(0.6, 4000), ylim=(len(PRINTED) - 0.5, -0.5))
     style.plain_ticks(axes.xaxis, {1: "1", 10: "10", 100: "100", 1000: "1,000"})
-    axes.set_xlabel("size of the applied gradient, in units of the right one")
+    axes.set_xlabel("weight of the examples in an applied gradient (1 is right)")
     style.small_print(axes, results)
     return axes
 

@@ -66,8 +66,10 @@ def deepspeed(plan: Plan) -> str:
     )
 
 
-def loader(plan: Plan) -> str:
-    return f"loader = DataLoader(dataset, batch_size={plan.micro_batch}, shuffle=True, drop_last={plan.drop_last})"
+def loader(plan: Plan, own_sampler: bool = False) -> str:
+    """A library that knows the ranks deals the examples out itself; a loop of one's own has to."""
+    order = f"sampler=DistributedSampler(dataset, drop_last={plan.drop_last})" if own_sampler else "shuffle=True"
+    return f"loader = DataLoader(dataset, batch_size={plan.micro_batch}, {order}, drop_last={plan.drop_last})"
 
 
 def own_loop(plan: Plan) -> str:
@@ -81,7 +83,8 @@ def documents_loop(plan: Plan) -> str:
 
 
 def loop(plan: Plan, before: str, inside: str) -> str:
-    return f"""{loader(plan)}
+    ranks = f"# on each of {plan.ranks} ranks, with model = DistributedDataParallel(model)\n" if plan.ranks > 1 else ""
+    return f"""{ranks}{loader(plan, plan.ranks > 1)}
 {before}for epoch in range({plan.epochs}):
 {inside}    for step, batch in enumerate(loader):
         loss = model(batch) / {plan.accumulation}
@@ -101,7 +104,7 @@ TRAINERS = {
     "Lightning": Trainer(
         "shrunk", "steps a short last window but divides by the full accumulation: that step is smaller", lightning
     ),
-    "DeepSpeed": Trainer("carried", "counts on over the end of the epoch: the next one fills the window up", deepspeed),
+    "DeepSpeed": Trainer("carried", "counts on over the end of the epoch: later ones fill the window up", deepspeed),
     "a loop that zeroes every epoch": Trainer(
         "dropped", "steps full windows only and zeroes the rest when the next epoch begins", own_loop
     ),

@@ -29,7 +29,13 @@ def seconds_verdicts(clock: Results) -> list[Verdict]:
     return [
         judge("D0-10", tiny + "small net", slower(8, BATCH, SMALL), "a ratio below 1.25", condition=UNFILLED),
         judge("D4-09", tiny + "deep net", slower(8, BATCH, DEEP), "a ratio below 1.25", condition=UNFILLED),
-        judge("D4-09", filled, halved, "a ratio clearly outside 0.8 … 1.25", says="… and costs nothing where it does"),
+        judge(
+            "D4-09",
+            filled,
+            halved,
+            "a ratio clearly outside 0.8 … 1.25",
+            says="… and costs nothing where the device is full",
+        ),
         judge(
             "D3-24",
             "seconds of an update in parts of 1 ÷ in parts of 4, small net",

@@ -41,13 +41,13 @@ def accumulation_verdicts(records: Results) -> list[Verdict]:
     return [
         judge(
             "D1-11",
-            "size of the applied gradient over the right one, K = 4",
+            "weight of what is applied over that of a right update, K = 4",
             counted(1, [adding("gradient_least"), adding("gradient_most")]),
             "a ratio of 1: it is the sum of 4 means, not their mean",
         ),
         judge(
             "D3-22",
-            "size of the applied gradient over the right one, first epoch",
+            "weight of what is applied over that of a right update, first epoch",
             counted(1, mean),
             "a ratio other than 1",
             condition="K divides the micro-batches of an epoch, or there is one epoch only",
@@ -59,17 +59,10 @@ def accumulation_verdicts(records: Results) -> list[Verdict]:
             "a ratio of 1: the two micro-batches left over are still in it",
             says="… in every epoch, under its one zero_grad",
         ),
-        judge("D4-20", "updates of 2,500 micro-batches", counted(312, [early("updates")]), "312 updates"),
+        judge("D4-20", "micro-batches in the first update", counted(8, [early("first_step")]), "8 micro-batches"),
         judge(
             "D4-20",
-            "micro-batches in the first update",
-            counted(8, [early("first_step")]),
-            "8 micro-batches",
-            says="… the first after 8 micro-batches",
-        ),
-        judge(
-            "D4-20",
-            "size of the applied gradient over the right one, most in an epoch",
+            "weight of what is applied over that of a right update, most in an epoch",
             counted(1, [early("gradient_most")]),
             "a ratio of 1",
             says="… each with its own 8 only",

@@ -83,7 +83,10 @@ def traffic_verdicts(parallel) -> list[Verdict]:
         ("the same, each loss × its share of the tokens", rounding(tokens["weighted"]), "… or weighted by tokens"),
         ("the same, sum of ranks not divided", rounding(tokens["summed"]), "an all-reduced sum needs no division"),
     ]
-    return [judge("E30", words, finding, "the opposite", says=says) for words, finding, says in rows]
+    return [
+        judge("E30", words, finding, "another count, or a distance on the other side of 1e-12", says=says)
+        for words, finding, says in rows
+    ]
 
 
 def batchnorm_verdicts(parallel) -> list[Verdict]:

@@ -29,11 +29,12 @@ class WeightsPanel(Panel):
     def say(self, median, spread, batch, micro_batch, division):
         lengths = self.lengths(median, spread, batch)
         weights = token_weights(lengths, micro_batch, division)
-        short, long = lengths.argmin(), lengths.argmax()
+        heavy, light = weights.argmax(), weights.argmin()
+        ratio = weights[heavy] / weights[light]
         words = (
-            f"<b>{micro_batch} × {batch // micro_batch}</b>, {lengths.sum():,} tokens: a token of the shortest text "
-            f"({lengths[short]:,}) weighs <b>{weights[short]:.2g}</b>, one of the longest ({lengths[long]:,}) "
-            f"<b>{weights[long]:.2g}</b> times the fair 1/N, largest ÷ smallest {weights.max() / weights.min():.3g}."
+            f"Micro-batch {micro_batch}, {batch // micro_batch} parts, {lengths.sum():,} tokens: the heaviest, in "
+            f"a text of {lengths[heavy]:,}, weighs <b>{weights[heavy]:.2g}</b> times its fair share, the lightest, in "
+            f"one of {lengths[light]:,}, <b>{weights[light]:.2g}</b>; largest ÷ smallest {ratio:.3g}."
         )
         if division == "by padded length":
             lost = 1 - example_weights(lengths, micro_batch, division).sum()

@@ -93,26 +93,32 @@ class PlanPanel(Panel):
     def say(self, **values) -> str:
         plan, wanted = self.plan(**values), self.presets[values["preset"]].wanted
         left, says = plan.leftover_micro_batches, TRAINERS[values["trainer"]].says
-        whole = f"{plan.examples:,} ÷ {plan.batch:,} = {plan.examples / plan.batch:,.6g}"
-        rest = "every window is full, whoever trains"
-        if left:
-            rest = f"{left} of {plan.accumulation} micro-batches are left over, and {values['trainer']} {says}"
-        return (
-            f"{reached(plan, wanted)}: {whole}, and the optimizer makes <b>{plan.updates_per_epoch:,}</b> updates in "
-            f"the first epoch; {rest}."
-        )
+        whole = f"{plan.examples:,} ÷ {plan.batch:,} is {plan.examples / plan.batch:,.4g}"
+        rest = f"The last window has {left} of its {plan.accumulation} micro-batches: {values['trainer']} {says}."
+        updates = f"<b>{plan.updates_per_epoch:,}</b> update{'s' * (plan.updates_per_epoch != 1)}"
+        return f"{reached(plan, wanted)} {whole}; the first epoch has {updates}. {rest if left else full(plan)}"
+
+
+def full(plan: Plan) -> str:
+    """What is uneven where every window has all its micro-batches: the last of them, or nothing."""
+    if plan.unseen:
+        return f"drop_last keeps {plan.unseen:,} examples out of each epoch."
+    if plan.last_micro_batch < plan.micro_batch:
+        last = f"The last micro-batch has {plan.last_micro_batch} examples, not {plan.micro_batch}"
+        return f"{last}: each of them counts {plan.last_weight:.3g} times."
+    return "Every window is full."
 
 
 def reached(plan: Plan, wanted: int) -> str:
     """Is it the wanted batch and, if not, which plans or which batches come nearest?"""
     if plan.batch == wanted:
-        return f"Batch {wanted:,}, as wanted"
+        return f"Batch {wanted:,}, as wanted."
     near = nearest_plans(wanted, plan.micro_batch, plan.ranks)
+    made = {batch: f"{m} × {k}" + f" × {plan.ranks}" * (plan.ranks > 1) for batch, ((m, k), *_) in near.items()}
     if wanted in near:
-        micro_batch, accumulation = near[wanted][0]
-        return f"Batch {plan.batch:,}, not {wanted:,}, which {micro_batch} × {accumulation} × {plan.ranks} would be"
-    batches = " and ".join(f"{batch:,}" for batch in near)
-    return f"Batch {plan.batch:,}, and {plan.ranks} ranks cannot make {wanted:,}: {batches} are nearest"
+        return f"Batch {plan.batch:,}. You wanted {wanted:,}, which is {made[wanted]}."
+    nearest = " and ".join(f"{batch:,} ({how})" for batch, how in made.items())
+    return f"Batch {plan.batch:,}. You wanted {wanted:,}, no multiple of {plan.ranks} ranks; nearest are {nearest}."
 
 
 def table(plan: Plan, tokens: int) -> str:
