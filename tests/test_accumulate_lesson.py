@@ -213,7 +213,12 @@ def words(verdicts):
 
 def test_the_expected_ladder_gives_the_expected_words():
     found = words(ladder_verdicts(ladder()))
-    assert found[CLAIMS["D0-03"]] == found[CLAIMS["D3-22"]] == found[CLAIMS["D4-07"]] == "holds if"
+    assert (
+        found["8 × 4, three models: equal to batch 32"]
+        == found[CLAIMS["D3-22"]]
+        == found[CLAIMS["D4-07"]]
+        == "holds if"
+    )
     assert {found[says] for says in CURES.values()} == {"holds"}
     assert {found[says] for says in BREAKERS.values()} == {found[CLAIMS["D1-11"]]} == {"does not hold"}
     assert found["… with dropout, in distribution"] == "holds"
@@ -261,8 +266,12 @@ def tokens(harm=True):
 
 def test_the_token_verdicts_say_harm_where_there_is_some_and_none_where_lengths_are_equal():
     ragged, level = words(token_verdicts(tokens())), words(token_verdicts(tokens(harm=False)))
-    assert ragged["not counting them does no harm"] == "does not hold" and ragged[CLAIMS["D3-20"]] == "holds if"
-    assert level["not counting them does no harm"] == "holds" and level[CLAIMS["D3-20"]] == "does not hold"
+    assert ragged["not counting them leaves the gradient within 1 %"] == "does not hold"
+    assert ragged[CLAIMS["D3-20"]] == "holds if"
+    assert (
+        level["not counting them leaves the gradient within 1 %"] == "holds"
+        and level[CLAIMS["D3-20"]] == "does not hold"
+    )
     assert sum(word == "does not hold" for word in level.values()) >= 5
 
 

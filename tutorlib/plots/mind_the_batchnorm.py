@@ -63,7 +63,8 @@ def plot_errors(results: Results, guess=None) -> Axes:
     axes, middle, beside = style.figure(columns=3, height=4.0, ratios=(4, 2, 3))
     for place, model in ((axes, "mlp"), (middle, "cnn")):
         for norm, (label, marker, colour) in NORMS.items():
-            sizes = [p["micro_batch"] for p in lesson.ERRORS.points if (p["model"], p["norm"]) == (model, norm)]
+            arm = {"model": model, "norm": norm, "tuned": "both ends"}
+            sizes = [p["micro_batch"] for p in lesson.ERRORS.points if arm.items() <= p.items()]
             found = {b: mean_interval(lesson.error(results, model, norm, b)) for b in sizes}
             place.plot(sizes, [found[b].value for b in sizes], color=colour, linewidth=0.8)
             for b in sizes:
@@ -88,7 +89,7 @@ def plot_errors(results: Results, guess=None) -> Axes:
 
 @style.look()
 def plot_ghost(results: Results, guess=None) -> Axes:
-    """Error on every rung of the ladder, with running statistics and taken anew; ``guess`` is the last rung's."""
+    """Error on every rung, with running statistics and taken anew; ``guess``: 8 × the updates, with ghosts."""
     (axes,) = style.figure()
     for number, rung in enumerate(lesson.RUNGS):
         colour = style.batch_colour(rung["batch"])
@@ -97,11 +98,11 @@ def plot_ghost(results: Results, guess=None) -> Axes:
             ("recomputed", "D", -0.12, "taken anew"),
         ):
             found = mean_interval(lesson.rung(results, number, name))
-            label = words if number == 1 else None
+            label = words if number == 0 else None
             style.point(axes, number + shift, found, colour, results.recorded, marker, sideways=True, label=label)
     axes.axvline(mean_interval(lesson.rung(results, 0)).value, color="0.75", linewidth=1)
     if guess:
-        axes.axvspan(*guess, ymax=0.2, label="your guess", **style.GUESS)
+        axes.axvspan(*guess, ymin=1 / 7, ymax=2 / 7, label="your guess", **style.GUESS)
     names = [f"{rung['rung']} ({rung['batch']} in parts of {rung['micro_batch']})" for rung in lesson.RUNGS]
     axes.set_yticks(range(len(names)), names)
     axes.set(ylim=(len(names) - 0.5, -0.5), xlabel="held-out error (%)")

@@ -20,23 +20,23 @@ MOMENTUM = functools.partial(sgd, momentum=0.9)
 
 
 @functools.lru_cache(maxsize=2)
-def problem(name: str, held_out: int, device: str) -> tuple[Data, Data]:
-    """All "digits" or 6,000 "mnist1d" signals in one order, and the first ``held_out``, on which nobody trains."""
-    data = digits(1797, seed=12345, device=device) if name == "digits" else mnist1d(6000, device=device)
-    return data, Data(data.x[:held_out], data.y[:held_out])
+def problem(name: str, device: str) -> Data:
+    """All 1,797 "digits", or 6,000 "mnist1d" signals."""
+    return digits(1797, seed=12345, device=device) if name == "digits" else mnist1d(6000, device=device)
 
 
-def subset(seed: int, examples: int, held_out: int, total: int) -> torch.Tensor:
-    """The seed's own training examples, drawn from those that are not held out."""
-    return torch.from_numpy(held_out + np.random.default_rng([seed, 3]).permutation(total - held_out)[:examples])
+def dealt(runs: list[Run], data: Data, *sizes: int) -> list[torch.Tensor]:
+    """Indices (runs, size) for every size: each seed shuffles the data and deals it out, so no set is shared."""
+    orders = [np.random.default_rng([run.seed, 3]).permutation(len(data))[: sum(sizes)] for run in runs]
+    return list(torch.from_numpy(np.array(orders)).split(sizes, dim=1))
 
 
 def statistics(run: Run, device: str) -> dict:
     """How batch statistics of n values scatter around those of the source, over ``draws`` batches.
 
-    ``source`` is "gaussian", or "activations": what one channel of an untrained net hands to its BatchNorm. Values are
+    ``source`` is "gaussian", or "activations": what one channel of a trained net hands to its BatchNorm. Values are
     in σ and σ² of the source: sd of the mean, sd of the unbiased variance, mean of 1/√(v + ε), its 99th percentile,
-    and the largest |output| of BatchNorm; ``kurtosis`` is the source's excess.
+    and the share of BatchNorm's outputs beyond ±0.99; ``kurtosis`` is the source's excess.
     """
     s = run.settings
     rng = np.random.default_rng([run.seed, s["n"]])
@@ -52,7 +52,7 @@ def statistics(run: Run, device: str) -> dict:
         "variance_sd": float(drawn.var(axis=1, ddof=1).std()),
         "gain": float(scale.mean()),
         "gain_p99": float(np.quantile(scale, 0.99)),
-        "largest_output": float(np.abs((drawn - drawn.mean(axis=1, keepdims=True)) * scale[:, None]).max()),
+        "signs": float((np.abs((drawn - drawn.mean(axis=1, keepdims=True)) * scale[:, None]) > 0.99).mean()),
         "kurtosis": excess,
     }
 
@@ -60,7 +60,7 @@ def statistics(run: Run, device: str) -> dict:
 @functools.lru_cache(maxsize=1)
 def activations(seed: int, device: str) -> np.ndarray:
     """What one channel of a trained net hands to its second BatchNorm, over all digits, with mean 0 and sd 1."""
-    data, _ = problem("digits", 512, device)
+    data = problem("digits", device)
     net = make("mlp", seed, device, depth=2, norm="batch")
     fit(net, cross_entropy, data, batch=64, rate=0.1, steps=100, seed=seed)
     with torch.no_grad():
@@ -69,25 +69,27 @@ def activations(seed: int, device: str) -> np.ndarray:
 
 
 def errors(runs: list[Run], device: str) -> list:
-    """Error on held-out examples of one architecture at one micro-batch, every seed on its own examples.
+    """Error on the seed's own held-out examples, of one architecture at one micro-batch.
 
-    ``recomputed`` is the error with statistics taken anew from those examples. ``jump`` is the largest rise of the
-    training loss from one update to the next in the second half of the run. A "finetuned" or "frozen" net has
-    first been trained with BatchNorm, the whole batch at once, on as many other examples.
+    ``recomputed`` is the error with statistics taken anew from the training examples. ``jump`` is the largest rise of
+    the training loss from one update to the next, over the loss before it, in the second half of the run. A "finetuned"
+    or "frozen" net has first been trained with BatchNorm, the whole batch at once, on as many other examples;
+    ``before`` is its error then.
     """
     s = runs[0].settings
-    data, held_out = problem(s["data"], s["held_out"], device)
-    drawn = torch.stack([subset(run.seed, 2 * s["examples"], s["held_out"], len(data)) for run in runs])
-    own, others = drawn.split(s["examples"], dim=1)
+    data = problem(s["data"], device)
+    held_out, own, others = dealt(runs, data, s["held_out"], s["examples"], s["examples"])
     pretrained = s["norm"] in ("finetuned", "frozen")
-    models = nets(runs, data, "batch" if pretrained else s["norm"], device)
+    models, before = nets(runs, data, "batch" if pretrained else s["norm"], device), {}
     if pretrained:
-        first = {"rates": [s["first_rate"]] * len(runs), "micro_batch": s["batch"]}
+        first = {"rates": [s["first_rate"]] * len(runs), "batch": 32, "micro_batch": 32}
         train(models, data, runs, others, seeds=[(run.seed, 1) for run in runs], **first)
+        before = {"before": [error(model, chosen(data, row)) for model, row in zip(models, held_out, strict=True)]}
+        models = [model.train() for model in models]
     if s["norm"] == "frozen":
-        models = [freeze_batchnorm(model) for model in models]
+        models = [freeze_batchnorm(model, affine=False) for model in models]
     fits = train(models, data, runs, own)
-    return outcomes(models, fits, [Data(data.x[row], data.y[row]) for row in own], held_out)
+    return outcomes(models, fits, data, own, held_out, **before)
 
 
 def ghost(runs: list[Run], device: str) -> list:
@@ -98,25 +100,29 @@ def ghost(runs: list[Run], device: str) -> list:
     Source: Hoffer et al. 2017, arXiv 1705.08741, algorithm 1 and table 1.
     """
     s = runs[0].settings
-    data, held_out = problem(s["data"], s["held_out"], device)
-    own = torch.stack([subset(run.seed, s["examples"], s["held_out"], len(data)) for run in runs])
+    data = problem(s["data"], device)
+    held_out, own = dealt(runs, data, s["held_out"], s["examples"])
     models = nets(runs, data, s["norm"], device)
-    fits = train(models, data, runs, own)
-    return outcomes(models, fits, [Data(data.x[row], data.y[row]) for row in own], held_out)
+    return outcomes(models, train(models, data, runs, own), data, own, held_out)
 
 
-def outcomes(models: list, fits: list[Fit], own: list[Data], held_out: Data) -> list:
+def outcomes(models: list, fits: list[Fit], data: Data, own, held_out, **more: list) -> list:
     """Errors of trained nets, with their running statistics and with statistics of their own examples taken anew."""
-    return [
-        Diverged()
-        if done.diverged
-        else {
-            "error": error(model, held_out),
-            "recomputed": error(recompute_statistics(model, seen, len(seen)), held_out),
-            "jump": float(np.diff(done.losses[len(done.losses) // 2 :]).max()),
-        }
-        for model, seen, done in zip(models, own, fits, strict=True)
-    ]
+    found = []
+    for r, (model, done) in enumerate(zip(models, fits, strict=True)):
+        if done.diverged:
+            found.append(Diverged())
+            continue
+        seen, unseen = chosen(data, own[r]), chosen(data, held_out[r])
+        late = np.array(done.losses[len(done.losses) // 2 :])
+        values = {"error": error(model, unseen), "jump": float((np.diff(late) / late[:-1]).max())}
+        values["recomputed"] = error(recompute_statistics(model, seen, len(seen)), unseen)
+        found.append(values | {name: each[r] for name, each in more.items()})
+    return found
+
+
+def chosen(data: Data, row: torch.Tensor) -> Data:
+    return Data(data.x[row], data.y[row])
 
 
 def nets(runs: list[Run], data: Data, norm: str, device: str) -> list[nn.Module]:
