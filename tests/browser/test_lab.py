@@ -1,4 +1,4 @@
-"""The lesson in a real browser: JupyterLab opens it, runs it, a control moves it, and nothing leaves the machine."""
+"""Lessons in a real browser: JupyterLab opens and runs them, controls move them, and nothing leaves the machine."""
 
 import json
 import os
@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,6 @@ CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
 )
 ROOT = Path(__file__).resolve().parent.parent.parent
-LESSON = "01_measure_the_noise.ipynb"
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -49,9 +49,8 @@ def free_port() -> int:
 
 @pytest.fixture
 def lab(tmp_path):
-    """The address of a JupyterLab with folders and a cache of its own, on a copy of the lesson."""
-    (tmp_path / "lessons").mkdir()
-    shutil.copy(ROOT / "lessons" / LESSON, tmp_path / "lessons")
+    """Lesson → its address in a JupyterLab with folders and a cache of its own, on a copy of the lessons."""
+    shutil.copytree(ROOT / "lessons", tmp_path / "lessons")
     port, token = free_port(), secrets.token_hex(16)
     folders = {f"JUPYTER_{name}_DIR": str(tmp_path / name.lower()) for name in ("CONFIG", "RUNTIME", "DATA")}
     env = {
@@ -88,7 +87,7 @@ def lab(tmp_path):
         )
     try:
         wait_for(f"http://127.0.0.1:{port}/api?token={token}", server, tmp_path / "lab.log")
-        yield f"http://127.0.0.1:{port}/lab/tree/lessons/{LESSON}?token={token}"
+        yield lambda lesson: f"http://127.0.0.1:{port}/lab/tree/lessons/{lesson}.ipynb?token={token}"
     finally:
         server.terminate()
         server.wait(timeout=30)
@@ -105,7 +104,9 @@ def wait_for(address: str, server, log: Path, seconds: float = 90) -> None:
     pytest.fail(f"JupyterLab did not start:\n{log.read_text()[-2000:]}")
 
 
-def test_the_lesson_runs_in_jupyterlab_and_its_controls_move_it(lab):
+@contextmanager
+def executed(address: str, cells: int):
+    """The page of a lesson whose ``cells`` or more code cells have all run; nothing may fail, then or later."""
     errors, outside = [], []
 
     def check_local(route):
@@ -116,28 +117,60 @@ def test_the_lesson_runs_in_jupyterlab_and_its_controls_move_it(lab):
 
     with playwright.sync_playwright() as p:
         browser = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1200, "height": 1000})
+        context = browser.new_context(viewport={"width": 1200, "height": 1000})
+        context.grant_permissions(["clipboard-read", "clipboard-write"])
+        page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.route("**/*", check_local)
-        page.goto(lab)
+        page.goto(address)
         page.wait_for_function(KERNEL_READY, timeout=90_000)
         page.evaluate("() => { window.jupyterapp.commands.execute('editmenu:clear-all'); }")
-        page.wait_for_function(f"() => ({CELLS_LEFT})() > 20", timeout=10_000)
+        page.wait_for_function(f"() => ({CELLS_LEFT})() >= {cells}", timeout=10_000)
         page.evaluate("() => { window.jupyterapp.commands.execute('runmenu:run-all'); }")
         page.wait_for_function(f"() => ({CELLS_LEFT})() === 0", timeout=240_000)
         page.wait_for_function(KERNEL_READY, timeout=60_000)
-
-        lock_a_prediction(page)
-        move_a_panel(page, "minibatch gradients scatter", 4, "Batch 16", "arrows")
-        move_a_panel(page, "Along the flat direction", 1, "the rate is 2.56", "walk")
-        find(page, "td", "does not hold")
-        screenshot(page, "verdict")
+        yield page
         broken = page.evaluate(
             "() => [...document.querySelectorAll('.jp-OutputArea-output')]"
             ".filter(o => /Traceback|Error displaying widget/.test(o.innerText)).length"
         )
         browser.close()
     assert errors == [] and outside == [] and broken == 0
+
+
+def test_lesson_01_runs_in_jupyterlab_and_its_controls_move_it(lab):
+    with executed(lab("01_measure_the_noise"), cells=20) as page:
+        lock_a_prediction(page)
+        move_a_panel(page, "minibatch gradients scatter", 4, "Batch 16", "arrows")
+        move_a_panel(page, "Along the flat direction", 1, "the rate is 2.56", "walk")
+        find(page, "td", "does not hold")
+        screenshot(page, "verdict")
+
+
+def test_lesson_00_plans_a_run_says_what_cannot_be_reached_and_its_flags_can_be_copied(lab):
+    with executed(lab("00_start_here"), cells=12) as page:
+        find(page, ".widget-html-content", "The last window has 4 of its 8 micro-batches")
+        panel = page.locator(".widget-vbox", has=page.locator("textarea")).first
+        preset, trainer = panel.locator("select").all()
+        preset.select_option(label="the documents' plan A: 32 × 1")
+        find(page, ".widget-html-content", "The last micro-batch has 16 examples, not 32")
+        ranks = panel.locator(".noUi-handle").nth(2)
+        ranks.focus()
+        for _ in range(2):
+            ranks.press("ArrowRight")
+        find(page, ".widget-html-content", "You wanted 32, no multiple of 3 ranks")
+        screenshot(page, "unreachable")
+        trainer.select_option(label="DeepSpeed (carried)")
+        page.wait_for_function(
+            "box => box.value.includes('train_micro_batch_size_per_gpu')",
+            arg=panel.locator("textarea").element_handle(),
+        )
+        panel.locator("textarea").press("Control+a")
+        panel.locator("textarea").press("Control+c")
+        copied = json.loads(page.evaluate("() => navigator.clipboard.readText()"))
+        assert copied["train_batch_size"] == 96 and copied["train_micro_batch_size_per_gpu"] == 32
+        lock_a_prediction(page)
+        find(page, "td", "does not hold")
 
 
 def find(page, selector: str, text: str = ""):
