@@ -10,6 +10,7 @@ import time
 import numpy as np
 import on_every_rank as asked
 import pytest
+import torch
 import torch.distributed as dist
 
 from tutorlib.errors import Refused
@@ -17,6 +18,7 @@ from tutorlib.experiments import two_processes as lesson
 from tutorlib.experiments.two_processes import PARALLEL
 from tutorlib.measure import parallel
 from tutorlib.measure.parallel import on_ranks
+from tutorlib.measure.ranks import CONTEXT, problem
 from tutorlib.plots.two_processes import plot_parallel
 from tutorlib.records import Machine, RunRecord
 from tutorlib.results import Results, column
@@ -286,3 +288,9 @@ def test_a_function_that_another_process_cannot_find_is_refused(monkeypatch):
 def test_a_number_of_ranks_that_is_none_is_refused(ranks):
     with pytest.raises(Refused, match="ranks is"):
         on_ranks([], ranks=ranks)
+
+
+@pytest.mark.parametrize("seed", [0, 7, 20_015, 10**6])
+def test_every_seed_has_text_of_its_own(seed):
+    net, _, data = problem("gpt", seed, 32, torch.device("cpu"))
+    assert data.x.shape == (32, CONTEXT) and next(net.parameters()).dtype == torch.float64

@@ -27,8 +27,9 @@ def problem(model: str, seed: int, examples: int, device: torch.device) -> tuple
     """The same model and examples on every rank, in fp64."""
     net = make(model, seed, device, **SIZES[model]).double()
     if model == "gpt":
-        first = 1000 * seed
-        return net, next_token_loss, tokens(text()[first : first + examples * CONTEXT + 1], CONTEXT).to(device)
+        written, length = text(), examples * CONTEXT + 1
+        first = 1000 * seed % (len(written) - length)
+        return net, next_token_loss, tokens(written[first : first + length], CONTEXT).to(device)
     data = digits(examples, seed, device)
     return net, F.cross_entropy, Data(data.x.double(), data.y)
 
