@@ -24,7 +24,7 @@ from tutorlib.records import Machine, RunRecord
 from tutorlib.results import Results, column
 from tutorlib.trials import two_processes as trials
 from tutorlib.verdicts.rules import counted
-from tutorlib.verdicts.two_processes import VERDICTS, rounding
+from tutorlib.verdicts.two_processes import VERDICTS, batchnorm_verdicts, rounding
 from tutorlib.widgets.show import show
 
 SMALL = PARALLEL.at(seeds=2)
@@ -163,7 +163,9 @@ def test_shared_statistics_equal_the_big_batch_within_a_pass_and_not_across_accu
 
 
 def test_the_verdicts_say_what_was_counted(results):
-    said = [[row.verdict for row in judge(results)] for _, judge in VERDICTS]
+    said = [
+        [row.verdict for row in judge(results)] for judge in (*(judge for _, judge in VERDICTS), batchnorm_verdicts)
+    ]
     yes, no, if_ = "holds", "does not hold", "holds if"
     assert said == [[yes, no, yes, if_, if_, no, no, yes], [yes, yes, yes, no, no, yes, no], [if_, no, no]]
 

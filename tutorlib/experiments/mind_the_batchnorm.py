@@ -20,7 +20,7 @@ STATISTICS = Experiment(
 )
 
 # The rate of lowest error on sixteen other seeds, one a net and normalization, the same at every micro-batch: the mean
-# over micro-batches 2 and 32, from factors of two. "finetuned" at 32 alone: at 2 the best is not to move (course/log.md).
+# over micro-batches 2 and 32, from factors of two (course/log.md); "finetuned" at 32 alone, for at 2 no rate is good.
 RATES = {
     ("mlp", "batch"): 0.01,
     ("mlp", "group"): 0.01,
