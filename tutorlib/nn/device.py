@@ -74,6 +74,11 @@ def out_of_memory(error: Exception) -> bool:
     return isinstance(error, torch.cuda.OutOfMemoryError) or "out of memory" in said or "can't allocate memory" in said
 
 
+def fused_attention_allowed() -> bool:
+    """Whether torch may choose a fused attention kernel here; ``torch.nn.attention.sdpa_kernel`` forbids it."""
+    return torch.backends.cuda.flash_sdp_enabled() or torch.backends.cuda.mem_efficient_sdp_enabled()
+
+
 def machine(device: torch.device) -> Machine:
     """The machine as a record."""
     return Machine(
