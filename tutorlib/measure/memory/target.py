@@ -70,15 +70,15 @@ class GpuRules(TorchFunctionMode):
                 args = tuple(arg.float() if is_half(arg) else arg for arg in args)
             elif name in FULL_RESULT and is_half(args[0]) and kwargs.get("dtype") is None:
                 return function(*args, **{**kwargs, "dtype": torch.float32})
-        if isinstance(function, FunctionType) and function.__module__ == F.__name__:
-            with self:  # so that what it calls in turn is replaced too
+        if isinstance(function, FunctionType) and (function.__globals__ is vars(F) or name == "backward"):
+            with self:  # so that what it calls in turn is replaced too, a checkpoint's second forward pass say
                 return body(function)(*args, **kwargs)
         return function(*args, **kwargs)
 
 
 @functools.cache
 def body(function: FunctionType) -> FunctionType:
-    """A function of torch.nn.functional without the question, first in its body, whether somebody replaces it."""
+    """A function of torch's Python side without the question, first in its body, whether somebody replaces it."""
     questions = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
     names = {**function.__globals__, **dict.fromkeys(questions, lambda *tensors: False)}
     bare = FunctionType(function.__code__, names, function.__name__, function.__defaults__, function.__closure__)
