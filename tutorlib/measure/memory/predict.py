@@ -11,7 +11,8 @@ from tutorlib.measure.memory.ledger import Ledger
 from tutorlib.measure.memory.step import PRECISIONS, examples_in, resized, tensors, training_step
 from tutorlib.measure.memory.target import CPU, Target, inside
 from tutorlib.measure.memory.trace import Trace
-from tutorlib.measure.memory.twin import ShapeLedger, hollow_batch, shapes_only, twin_of, unchanged_randomness
+from tutorlib.measure.memory.twin import ShapeLedger, hollow_batch, shapes_only, twin_of
+from tutorlib.nn.device import same_randomness
 from tutorlib.theory.memory import choose
 from tutorlib.theory.noise import check_batch
 
@@ -43,7 +44,7 @@ def predict(
     shapes = shapes_only()
     twin, examples = twin_of(model, shapes, dtype), hollow_batch(batch, shapes, dtype)
     ledger = ShapeLedger(inside if target.gpu_kernels else no_workspace)
-    with unchanged_randomness(), shapes, target.rules() or nullcontext():
+    with same_randomness(torch.device("cpu")), shapes, target.rules() or nullcontext():
         examples = resized(examples, micro_batch)
         with ledger, ledger.watching(twin):
             enter_what_is_there(ledger, twin, examples)

@@ -1,7 +1,6 @@
 """Twins made of shapes alone: a model and a batch that compute like the real ones and own not one byte."""
 
 import copy
-from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -78,10 +77,3 @@ class ShapeLedger(Ledger):
             f"the operator {operator} ({where}) {why}; allowed: operators whose result has a shape known beforehand. "
             "Replace it for the prediction, or measure a real step instead (measured_peak)"
         ) from error
-
-
-@contextmanager
-def unchanged_randomness():
-    """Whatever is drawn inside, the process's random stream goes on as if nothing had been."""
-    with torch.random.fork_rng(devices=[]):
-        yield
