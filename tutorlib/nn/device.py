@@ -3,12 +3,14 @@
 import functools
 import os
 import platform
+import random
 import subprocess
 import threading
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import torch
 
 from tutorlib import __version__
@@ -106,9 +108,14 @@ def free_memory(device: torch.device) -> int | None:
 
 @contextmanager
 def same_randomness(device: torch.device):
-    """Whatever is drawn inside, the random streams of processor and device go on as if nothing had been."""
-    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if device.type == "cuda" else []):
-        yield
+    """Whatever is drawn inside, the streams of torch, numpy and Python go on as if nothing had been."""
+    streams = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[torch.cuda.current_device()] if device.type == "cuda" else []):
+            yield
+    finally:
+        random.setstate(streams[0])
+        np.random.set_state(streams[1])
 
 
 def fused_attention_allowed() -> bool:

@@ -85,7 +85,10 @@ class GPT2(nn.Module):
     def __init__(self, shape: GPT2Shape, attention: str = "fused", checkpointing: bool = False, dropout: float = 0.0):
         super().__init__()
         self.checkpointing = checkpointing
-        self.token, self.position = nn.Embedding(shape.vocabulary, shape.width), nn.Embedding(shape.context, shape.width)
+        self.token, self.position = (
+            nn.Embedding(shape.vocabulary, shape.width),
+            nn.Embedding(shape.context, shape.width),
+        )
         self.drop = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(Block(shape.width, shape.heads, attention, dropout) for _ in range(shape.blocks))
         self.norm = nn.LayerNorm(shape.width)

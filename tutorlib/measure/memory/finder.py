@@ -1,11 +1,9 @@
 """The largest micro-batch that fits: predicted first, then tried with whole steps until one runs and the next does not."""
 
-import random
 from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -31,7 +29,9 @@ class Found:
     def keep(self, batch: int) -> tuple[int, int]:
         """(micro-batch, accumulation) that make up ``batch`` exactly: its largest divisor that ran or is smaller."""
         if not self.micro_batch:
-            raise Refused("not even one example fits; allowed: a found micro-batch. Make the model or its state smaller")
+            raise Refused(
+                "not even one example fits; allowed: a found micro-batch. Make the model or its state smaller"
+            )
         part = max(n for n in range(1, min(self.micro_batch, check_batch(batch)) + 1) if batch % n == 0)
         return part, batch // part
 
@@ -142,7 +142,6 @@ def left_as_it_was(model: nn.Module, device: torch.device):
     held = [(tensor, tensor.detach().to("cpu", copy=True)) for tensor in [*model.parameters(), *model.buffers()]]
     gradients = [(parameter, parameter.grad) for parameter in model.parameters()]
     modes = [(module, module.training) for module in model.modules()]
-    streams = random.getstate(), np.random.get_state()
     try:
         with devices.same_randomness(device):
             model.train()
@@ -156,8 +155,6 @@ def left_as_it_was(model: nn.Module, device: torch.device):
             parameter.grad = gradient
         for module, training in modes:
             module.training = training
-        random.setstate(streams[0])
-        np.random.set_state(streams[1])
 
 
 def agreed(size: int, device: torch.device) -> int:

@@ -10,11 +10,7 @@ from tutorlib.errors import Refused
 from tutorlib.measure.memory.ledger import Ledger
 
 # The dtype that parameters are kept in (None: their own) and the one that autocast computes in.
-PRECISIONS = {
-    "fp32": (None, None),
-    "autocast": (None, torch.bfloat16),
-    "bf16": (torch.bfloat16, None),
-}
+PRECISIONS = {"fp32": (None, None), "autocast": (None, torch.bfloat16), "bf16": (torch.bfloat16, None)}
 
 
 def training_step(

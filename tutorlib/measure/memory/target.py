@@ -86,7 +86,9 @@ def body(function: FunctionType) -> FunctionType:
     return bare
 
 
-def attention(function, query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False):
+def attention(
+    function, query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False
+):
     """Flash attention for half precision without a mask, the memory-efficient kernel otherwise, as a GPU chooses."""
     if torch.is_autocast_enabled("cpu"):
         half = torch.get_autocast_dtype("cpu")
