@@ -1,4 +1,6 @@
-"""The replay of the caching allocator against segments laid out by hand, and what must hold for any order of requests."""
+"""The replay of the caching allocator against segments laid out by hand, and what holds for any order of requests."""
+
+import itertools
 
 import numpy as np
 import pytest
@@ -93,7 +95,7 @@ def test_whatever_the_order_blocks_never_overlap_and_reserved_covers_what_is_ali
                 held.append((size, allocator.take(size)))
                 alive += size
             spans = sorted((piece.address, piece.address + piece.size) for _, piece in held)
-            assert all(a[1] <= b[0] for a, b in zip(spans, spans[1:], strict=False))
+            assert all(a[1] <= b[0] for a, b in itertools.pairwise(spans))
             assert alive <= allocator.reserved <= allocator.peak
         for size, piece in held:
             allocator.give_back(piece, allocator.pools[size <= MIB])

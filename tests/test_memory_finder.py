@@ -160,7 +160,7 @@ def test_running_out_is_an_answer_and_the_memory_is_given_back():
     found = largest_micro_batch(model, F.cross_entropy, batch, examples=1000, budget=1000)
     assert found.micro_batch == 0 and found.tries == {1: False}
     ledger = Budget(1e6)
-    with pytest.raises(finder.OverBudget, match="out of memory: .* of a budget of 1,000,000"), ledger:
+    with pytest.raises(finder.OverBudget, match=r"out of memory: .* of a budget of 1,000,000"), ledger:
         [torch.zeros(100_000) for _ in range(3)]
     ledger = Budget(1e6)
     with ledger:

@@ -2,6 +2,8 @@
 
 import copy
 import functools
+import json
+import os
 import resource
 
 import numpy as np
@@ -10,12 +12,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from tutorlib.__main__ import main
 from tutorlib.errors import Refused
 from tutorlib.measure.memory import target as targets
 from tutorlib.measure.memory.line import PeakLine, peak_line
 from tutorlib.measure.memory.predict import predict
 from tutorlib.measure.memory.trace import KINDS
-from tutorlib.measure.memory.truth import followed, profiled_peak, saved_for_backward
+from tutorlib.measure.memory.truth import followed, fresh, profiled_peak, saved_for_backward
 from tutorlib.nn.models import make, next_token_loss
 from tutorlib.nn.transformers import GPT2, Llama
 from tutorlib.nn.vision import ViT, resnet50
@@ -211,6 +214,7 @@ def test_parts_and_layers_sum_to_the_peak_which_grows_with_the_batch(case, targe
         trace = predict(make_model(), loss, batch(examples), precision=precision, target=target)
         assert sum(trace.parts().values()) == sum(trace.layers().values()) == trace.peak > before
         assert set(trace.parts()) == set(KINDS)
+        assert all(sum(trace.parts(at).values()) == trace.live[at] for at in range(0, trace.end, trace.end // 20))
         assert trace.peak == max(trace.peaks().values()) <= trace.reserved
         before = trace.peak - 1
 
@@ -224,6 +228,29 @@ def test_parts_are_what_the_static_arithmetic_says():
     steps = 4 * len(list(model.parameters()))  # AdamW counts its steps in one fp32 number a parameter
     assert parts["optimizer state"] == 2 * size + steps and parts["examples"] == 64 * 4 + 8
     assert parts["activations"] == parts["logits and loss"] == 0
+
+
+def test_what_outlives_the_forward_pass_is_an_activation_and_what_does_not_is_workspace():
+    trace = predict(make("mlp", 0), F.cross_entropy, rows(64), SGD)
+    kinds = {block.operator: block.kind for block in trace.blocks if trace.phases[block.phase][1] == "forward"}
+    assert kinds["tanh"] == "activations" and kinds["_log_softmax"] == "logits and loss"
+    linear = [block.kind for block in trace.blocks if block.operator == "addmm"]
+    assert linear == ["workspace", "logits and loss"] * 2  # the hidden layer before its tanh, and the scores
+
+
+def test_what_a_checkpoint_computes_again_is_an_activation_of_its_layer():
+    trace = predict(GPT2(TINY, checkpointing=True), next_token_loss, tokens(), SGD)
+    again = [b for b in trace.blocks if b.operator == "native_layer_norm" and trace.phases[b.phase][1] == "backward"]
+    assert {block.layer for block in again} == {f"blocks.{i}.norm{j}" for i in (0, 1) for j in (1, 2)}
+    assert {block.kind for block in again} == {"activations"}
+
+
+def test_a_gpu_steps_all_parameters_together_unless_told_otherwise():
+    model, found = make("mlp", 0, depth=4), {}
+    for how in ({}, {"foreach": True}, {"foreach": False}, {"fused": True}):
+        trace = predict(model, F.cross_entropy, rows(1), functools.partial(ADAMW, **how), target=targets.GPU)
+        found[str(how)] = trace.peaks()[1, "optimizer"]
+    assert found["{}"] == found["{'foreach': True}"] > found["{'foreach': False}"] > found["{'fused': True}"]
 
 
 def test_layers_own_their_parameters_and_activations():
@@ -432,3 +459,41 @@ def test_every_named_shape_has_a_model():
         assert sum(p.numel() for p in resnet50().parameters()) == 25_557_032  # as published
         assert sum(p.numel() for p in ViT().parameters()) == 86_567_656
     assert counts == {name: shape.parameters for name, shape in SHAPES.items()}
+
+
+def test_a_fresh_process_is_another_process():
+    assert fresh(os.getpid) != os.getpid()
+
+
+def mine():
+    """What a user writes for the command line: a model of one's own."""
+    return make("mlp", 0, "meta"), F.cross_entropy, rows(1)
+
+
+def test_the_command_line_tells_a_table_and_json_of_a_model_of_ones_own(capsys):
+    plan = ["memory", f"{__name__}:mine", "--micro-batch", "64", "--precision", "fp32"]
+    main([*plan, "--json"])
+    told = json.loads(capsys.readouterr().out)
+    trace = predict(make("mlp", 0), F.cross_entropy, rows(1), micro_batch=64, target=targets.GPU)
+    assert (told["peak"], told["reserved"], told["parts"]) == (trace.peak, trace.reserved, trace.parts())
+    assert told["parameters"] == 9610 and told["largest"]["T4"] > 1_000_000
+    main(plan)
+    table = capsys.readouterr().out
+    assert "9,610 parameters, micro-batch 64" in table and "largest on T4" in table
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["gpt9"], "model is 'gpt9'; allowed: 'gpt2'"),
+        (["nowhere:there"], "No module named 'nowhere'; allowed: package.module:function"),
+        (["builtins:dict"], "builtins:dict returns a dict"),
+        (["gpt2", "--time", "2000"], "time is 2000"),
+        (["gpt2", "--target", "tpu"], "target is 'tpu'; allowed: 'cpu', 'gpu'"),
+        (["gpt2", "--optimizer", "Muon"], "optimizer is 'Muon'"),
+    ],
+)
+def test_the_command_line_says_what_is_wrong_in_a_sentence(arguments, said, capsys):
+    with pytest.raises(SystemExit):
+        main(["memory", *arguments])
+    assert said in capsys.readouterr().err

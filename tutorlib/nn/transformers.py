@@ -1,4 +1,4 @@
-"""Transformers in the shapes that everybody knows, GPT-2 and Llama, plain and small: for their memory, not their text."""
+"""Transformers in the shapes that everybody knows, GPT-2 and Llama, plain: for their memory, not for their text."""
 
 import math
 

@@ -31,6 +31,17 @@ PRECISIONS = {
 # Chen et al. 2023 for Lion, arXiv 2302.06675, algorithm 2).
 STATES = {"SGD": 0, "momentum": 1, "Lion": 1, "AdamW": 2, "8-bit AdamW": 2}
 
+# Memory of common cards in MiB, as their driver reports it; its context takes some hundred of them before torch starts.
+CARDS = {
+    "T4": 15_360,
+    "L4": 23_034,
+    "RTX 4090": 24_564,
+    "A100 40 GB": 40_960,
+    "A100 80 GB": 81_920,
+    "H100": 81_559,
+    "H200": 143_771,
+}
+
 
 @dataclass(frozen=True)
 class Static:

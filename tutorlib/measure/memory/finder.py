@@ -1,4 +1,4 @@
-"""The largest micro-batch that fits: predicted first, then tried with whole steps until one runs and the next does not."""
+"""The largest micro-batch that fits: predicted, then tried with whole steps until one runs and the next does not."""
 
 from collections.abc import Callable
 from contextlib import contextmanager, nullcontext

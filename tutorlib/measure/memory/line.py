@@ -37,16 +37,18 @@ class PeakLine:
 def peak_line(at: Callable[[int], Trace], batches=(4, 8, 16), reserved: bool = False) -> PeakLine:
     """The line through the peaks that ``at(batch)`` predicts; allocated bytes, or those the allocator reserves.
 
-    Least squares. Reserved memory comes in segments, so it scatters about its line by some tens of MiB.
+    Least squares. Reserved memory comes in segments and scatters, so its line is the allocated one, raised by the
+    share that the largest batch needs more.
     """
     if len(set(batches)) < 2:
         raise Refused(f"batches are {tuple(batches)}; allowed: at least two different ones")
     traces = [at(batch) for batch in batches]
-    peaks = [trace.reserved if reserved else passes(trace) for trace in traces]
+    peaks = np.array([passes(trace) for trace in traces])
     floor = max(peak for (_, phase), peak in traces[0].peaks().items() if phase == "optimizer")
     slope, fixed = np.polyfit(batches, peaks, 1)
-    left = np.asarray(peaks) - (fixed + slope * np.asarray(batches))
-    return PeakLine(float(fixed), float(slope), float(floor), float(1 - left.var() / np.var(peaks)))
+    left = peaks - (fixed + slope * np.asarray(batches))
+    more = traces[-1].reserved / traces[-1].peak if reserved else 1.0
+    return PeakLine(*(float(more * part) for part in (fixed, slope, floor)), float(1 - left.var() / peaks.var()))
 
 
 def passes(trace: Trace) -> int:

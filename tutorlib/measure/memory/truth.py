@@ -89,7 +89,7 @@ def profiled_peak(
     silent.enter_model(model)
     there = [*model.parameters(), *model.buffers(), *tensors(batch)]
     before = {t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in there}
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as seen:
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
         stepper = make_optimizer(optimizer, model, CPU)
         for _ in range(steps):
             training_step(silent, model, loss, batch, stepper, autocast, accumulation)
