@@ -245,6 +245,20 @@ def test_what_a_checkpoint_computes_again_is_an_activation_of_its_layer():
     assert {block.kind for block in again} == {"activations"}
 
 
+def test_the_backward_pass_of_a_layer_is_known_by_the_layer_that_ran_forward():
+    trace = predict(make("gpt", 0), next_token_loss, tokens(), SGD)
+    norms = {block.layer for block in trace.blocks if block.operator == "native_layer_norm_backward"}
+    assert norms == {"norm", *(f"blocks.{i}.norm{j}" for i in (0, 1) for j in (1, 2))}
+    losses = [block for block in trace.blocks if block.operator == "_log_softmax_backward_data"]
+    assert losses and all(block.kind == "logits and loss" for block in losses)
+
+
+def test_the_floor_of_a_line_is_the_optimizers_step():
+    at = {n: predict(make("mlp", 0, width=256), F.cross_entropy, rows(n)) for n in (1, 2)}
+    line = peak_line(at.get, (1, 2))
+    assert line.bytes(1) == at[1].peak == line.floor and at[1].phase == "optimizer"
+
+
 def test_a_gpu_steps_all_parameters_together_unless_told_otherwise():
     model, found = make("mlp", 0, depth=4), {}
     for how in ({}, {"foreach": True}, {"foreach": False}, {"fused": True}):

@@ -68,7 +68,7 @@ class GpuRules(TorchFunctionMode):
         if torch.is_autocast_enabled("cpu"):
             if name in FULL:
                 args = tuple(arg.float() if is_half(arg) else arg for arg in args)
-            elif name in FULL_RESULT and is_half(args[0]) and kwargs.get("dtype") is None:
+            elif name in FULL_RESULT and args and is_half(args[0]) and kwargs.get("dtype") is None:
                 return function(*args, **{**kwargs, "dtype": torch.float32})
         if isinstance(function, FunctionType) and (function.__globals__ is vars(F) or name == "backward"):
             with self:  # so that what it calls in turn is replaced too, a checkpoint's second forward pass say
@@ -109,6 +109,7 @@ def attention(
         return aten._scaled_dot_product_efficient_attention(
             query, key, value, mask, keep, dropout_p, is_causal, **options
         )[0]
+    # Written out inside torch, where no rule reaches: its dropout keeps what a processor's would.
     return aten._scaled_dot_product_attention_math(
         query, key, value, attn_mask, dropout_p, is_causal, **options, enable_gqa=enable_gqa
     )[0]
