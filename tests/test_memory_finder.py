@@ -2,7 +2,9 @@
 
 import copy
 import functools
+import multiprocessing
 import random
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pytest
@@ -67,7 +69,7 @@ MODELS = [
 @pytest.mark.parametrize("case", range(20))
 def test_the_finder_agrees_with_trying_every_size(case):
     make_model, inputs, optimizer, slack = MODELS[case]
-    model, batch, examples = make_model(), rows(inputs=inputs), 12
+    model, batch, examples = make_model(), rows(inputs=inputs), 9
     budget = slack * 4 * (4 + 64 + 256) * 4 + slack * 16 * sum(p.numel() for p in model.parameters())
     fits = [
         n
@@ -185,6 +187,20 @@ def test_a_model_that_cannot_be_predicted_is_tried_from_one_example_up():
 
     found = largest_micro_batch(Steered(), F.cross_entropy, rows(), SGD, examples=50, budget=1.2e4)
     assert found.predicted is None and found.tries[found.micro_batch] and not found.tries[found.micro_batch + 1]
+
+
+def one_rank(rank, meeting, budget):
+    torch.distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
+    found = largest_micro_batch(make("mlp", 0), F.cross_entropy, rows(), SGD, examples=500, budget=budget)
+    torch.distributed.destroy_process_group()
+    return found.micro_batch, found.predicted, found.tries[found.micro_batch]
+
+
+def test_ranks_agree_on_the_smallest_size_and_each_has_run_it(tmp_path):
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as ranks:
+        waiting = [ranks.submit(one_rank, rank, tmp_path / "meeting", (1 + rank) * 1.5e5) for rank in range(2)]
+        (first, told, ran), (second, more, ran_too) = (each.result() for each in waiting)
+    assert first == second == told < more and ran and ran_too
 
 
 def test_the_wanted_batch_is_kept_by_a_divisor_that_fits():

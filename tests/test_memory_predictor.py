@@ -210,7 +210,7 @@ CASES = [
 def test_parts_and_layers_sum_to_the_peak_which_grows_with_the_batch(case, target, precision):
     make_model, loss, batch = case
     before = 0
-    for examples in (1, 3, 64):
+    for examples in (1, 16):
         trace = predict(make_model(), loss, batch(examples), precision=precision, target=target)
         assert sum(trace.parts().values()) == sum(trace.layers().values()) == trace.peak > before
         assert set(trace.parts()) == set(KINDS)

@@ -1,5 +1,6 @@
 """The largest micro-batch that fits: predicted, then tried with whole steps until one runs and the next does not."""
 
+import functools
 from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -93,23 +94,27 @@ def largest_micro_batch(
             tries[size] = runs(model, loss, resized(batch, size), optimizer, budget, precision, steps)
         return tries[size]
 
-    predicted = guess(model, loss, batch, optimizer, precision, room, real=budget is None)
+    predicted = guess(model, loss, batch, optimizer, precision, room, examples, real=budget is None)
     found = agreed(largest_working(works, predicted or 1, examples), device)
     while found and not works(found):  # another rank's size, smaller than ours, is tried here too
         found -= 1
     return Found(found, tries, predicted)
 
 
-def guess(model, loss, batch, optimizer, precision: str, room: float, real: bool) -> int | None:
+def guess(model, loss, batch, optimizer, precision: str, room: float, examples: int, real: bool) -> int | None:
     """What the prediction says; ``None`` where it cannot follow the model, and trying starts at one example."""
 
+    @functools.cache
     def at(size: int):
         return predict(
             model, loss, batch, optimizer, micro_batch=size, precision=precision, target=GPU if real else CPU
         )
 
     try:
-        return peak_line(at, (2, 4), reserved=real).largest(room)
+        far = peak_line(at, (2, 4), reserved=real).largest(room)
+        # Another place may take the peak over on the way there, so the line is drawn once more where it is read.
+        near = max(2, min(far, examples))
+        return peak_line(at, (near // 2, near), reserved=real).largest(room)
     except Refused:
         return None
 
