@@ -1,8 +1,10 @@
-"""The command line: ``python -m tutorlib doctor``, ``verdicts`` and ``record``."""
+"""The command line: ``python -m tutorlib doctor``, ``memory``, ``verdicts`` and ``record``."""
 
 import argparse
 import sys
+from json import dumps
 
+from tutorlib.errors import Refused
 from tutorlib.store import PACKAGE, Store
 from tutorlib.verdicts import (
     accumulate_gradients,
@@ -33,6 +35,17 @@ def main(arguments: list[str] | None = None) -> None:
     verdicts.add_argument("--lesson", choices=LESSONS, default="01")
     verdicts.add_argument("--keep", action="store_true", help="write the counts to tutorlib/verdicts/repeats.jsonl")
     commands.add_parser("record", help="measure again what ships in tutorlib/recorded/")
+    memory = commands.add_parser("memory", help="what will a training step take, and what is the largest micro-batch?")
+    memory.add_argument("model", help="gpt2, llama-3-8b, resnet50, vit-b, …, or package.module:function of your own")
+    memory.add_argument("--micro-batch", type=int, default=1)
+    memory.add_argument("--accumulation", type=int, default=1)
+    memory.add_argument("--time", type=int, default=1024, help="tokens an example (default 1024)")
+    memory.add_argument("--precision", default="autocast", help="fp32, autocast (default) or bf16")
+    memory.add_argument("--optimizer", default="AdamW", help="SGD, momentum, AdamW (default) or fused AdamW")
+    memory.add_argument("--target", default="gpu", help="cpu, gpu (default) or hopper")
+    memory.add_argument("--attention", default="fused", choices=("fused", "math"))
+    memory.add_argument("--checkpointing", action="store_true")
+    memory.add_argument("--json", action="store_true", help="bytes as JSON in place of a table")
     chosen = parser.parse_args(arguments)
     if chosen.command == "doctor":
         symptoms = list(doctor.checkup())
@@ -44,8 +57,34 @@ def main(arguments: list[str] | None = None) -> None:
         found = verdicts_under_other_seeds(chosen.lesson, chosen.seeds)
         if chosen.keep:
             keep(chosen.lesson, found)
+    elif chosen.command == "memory":
+        try:
+            print_memory(**{name: value for name, value in vars(chosen).items() if name != "command"})
+        except Refused as refused:
+            parser.error(str(refused))
     else:
         record()
+
+
+def print_memory(model: str, json: bool, attention: str, checkpointing: bool, **plan) -> None:
+    """A table of one plan in GiB, or everything in bytes as JSON."""
+    from tutorlib.measure.memory.named import report
+
+    options = {"attention": attention, "checkpointing": checkpointing}
+    transformer = model.startswith(("gpt2", "llama"))
+    told = report(model, **plan, **(options if transformer else {}))
+    if json:
+        print(dumps(told, indent=1))
+        return
+    gib = 2**30
+    print(f"{model}: {told['parameters']:,} parameters, micro-batch {told['micro_batch']}")
+    for part, size in told["parts"].items():
+        print(f"  {part:<16} {size / gib:8.2f} GiB")
+    print(f"  {'peak':<16} {told['peak'] / gib:8.2f} GiB, in the {told['phase']} phase")
+    print(f"  {'reserved':<16} {told['reserved'] / gib:8.2f} GiB; first step alone {told['first_step'] / gib:.2f}")
+    print(f"  {told['fixed'] / gib:.2f} GiB fixed + {told['per_example'] / gib:.3f} GiB an example")
+    for card, size in told.get("largest", {}).items():
+        print(f"  largest on {card:<12} about {size:>6}" if size else f"  largest on {card:<12} does not fit")
 
 
 def verdicts_under_other_seeds(name: str, count: int) -> list[repeats.Repeats]:

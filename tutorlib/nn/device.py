@@ -3,12 +3,14 @@
 import functools
 import os
 import platform
+import random
 import subprocess
 import threading
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import torch
 
 from tutorlib import __version__
@@ -109,6 +111,53 @@ def out_of_memory(error: Exception) -> bool:
     """Whether this error is the device saying that its memory is used up."""
     said = str(error).lower()  # the processor's allocator has words of its own
     return isinstance(error, torch.cuda.OutOfMemoryError) or "out of memory" in said or "can't allocate memory" in said
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Count the peaks of the device's allocator from now on, with its cache given back."""
+    release_cache(device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+
+
+def release_cache(device: torch.device) -> None:
+    """Give memory that no tensor uses back to the device; tensors in a traceback are still used."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def peak_memory(device: torch.device) -> dict[str, int]:
+    """Bytes that the device's allocator handed out, and that it took from the device, at the most."""
+    if device.type != "cuda":
+        raise Refused(f"device is {device.type}; allowed: cuda. On a processor count with measure.memory.truth instead")
+    return {"allocated": torch.cuda.max_memory_allocated(), "reserved": torch.cuda.max_memory_reserved()}
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that this process may still use on the device, its own cache counted as free; ``None`` if it is not told.
+
+    Tensors that are alive already are not part of it.
+    """
+    if device.type != "cuda":
+        return None
+    return torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+
+
+@contextmanager
+def same_randomness(device: torch.device):
+    """Whatever is drawn inside, the streams of torch, numpy and Python go on as if nothing had been."""
+    streams = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[torch.cuda.current_device()] if device.type == "cuda" else []):
+            yield
+    finally:
+        random.setstate(streams[0])
+        np.random.set_state(streams[1])
+
+
+def fused_attention_allowed() -> bool:
+    """Whether torch may choose a fused attention kernel here; ``torch.nn.attention.sdpa_kernel`` forbids it."""
+    return torch.backends.cuda.flash_sdp_enabled() or torch.backends.cuda.mem_efficient_sdp_enabled()
 
 
 def machine(device: torch.device) -> Machine:

@@ -1,0 +1,103 @@
+"""Models by name for the command line: a known shape, or one of your own that can be imported; and what to print."""
+
+import functools
+import importlib
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from tutorlib.errors import Refused
+from tutorlib.measure.memory.line import peak_line
+from tutorlib.measure.memory.predict import predict
+from tutorlib.measure.memory.target import TARGETS
+from tutorlib.nn.models import next_token_loss
+from tutorlib.nn.transformers import GPT2, Llama
+from tutorlib.nn.vision import ViT, resnet50
+from tutorlib.theory.memory import CARDS, choose
+from tutorlib.theory.noise import check_batch
+from tutorlib.theory.shapes import SHAPES, GPT2Shape
+
+MIB = 2**20
+OPTIMIZERS = {
+    "SGD": functools.partial(torch.optim.SGD, lr=0.1),
+    "momentum": functools.partial(torch.optim.SGD, lr=0.1, momentum=0.9),
+    "AdamW": torch.optim.AdamW,
+    "fused AdamW": functools.partial(torch.optim.AdamW, fused=True),
+}
+PICTURES = {"resnet50": resnet50, "vit-b": ViT}
+
+
+def named(name: str, time: int = 1024, **options) -> tuple[nn.Module, Callable, tuple]:
+    """(model, loss, batch of one example) of a known shape, on ``meta``; or what ``package.module:function`` returns.
+
+    ``time`` is the length of a text; ``options`` go to the transformer (attention, checkpointing).
+    """
+    if ":" in name:
+        return imported(name)
+    known = {**SHAPES, **PICTURES}
+    shape = choose(known, name, "model")
+    with torch.device("meta"):
+        if name in PICTURES:
+            return shape(), F.cross_entropy, (torch.empty(1, 3, 224, 224), torch.empty(1, dtype=torch.long))
+        check_batch(time, shape.context, "time", "the context of this shape")
+        tokens = tuple(torch.empty(1, time, dtype=torch.long) for _ in range(2))
+        return (GPT2 if isinstance(shape, GPT2Shape) else Llama)(shape, **options), next_token_loss, tokens
+
+
+def imported(name: str) -> tuple[nn.Module, Callable, tuple]:
+    module, _, function = name.partition(":")
+    try:
+        made = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise Refused(
+            f"model is {name!r}, and {error}; allowed: package.module:function that can be imported"
+        ) from error
+    with torch.device("meta"):
+        answer = made()
+    if not isinstance(answer, tuple) or len(answer) != 3 or not isinstance(answer[0], nn.Module):
+        raise Refused(f"{name} returns a {type(answer).__name__}; allowed: (model, loss, (inputs, targets))")
+    return answer
+
+
+def report(
+    name: str,
+    micro_batch: int = 1,
+    time: int = 1024,
+    precision: str = "autocast",
+    optimizer: str = "AdamW",
+    target: str = "gpu",
+    accumulation: int = 1,
+    **options,
+) -> dict:
+    """Everything the command line says of one plan, in bytes.
+
+    For a GPU also the largest micro-batch of each card, read off the line of reserved bytes: within a few per cent of
+    what ``Trace.fits`` answers for one card, and of its :func:`~tutorlib.measure.memory.finder.largest_micro_batch`.
+    """
+    model, loss, batch = named(name, time, **options)
+    device, maker = choose(TARGETS, target, "target"), choose(OPTIMIZERS, optimizer, "optimizer")
+
+    @functools.cache
+    def at(size: int):
+        return predict(
+            model, loss, batch, maker, micro_batch=size, precision=precision, target=device, accumulation=accumulation
+        )
+
+    trace, line = at(micro_batch), peak_line(at, (8, 16), reserved=device.gpu_kernels)
+    answer = {
+        "model": name,
+        "micro_batch": micro_batch,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "peak": trace.peak,
+        "reserved": trace.reserved,
+        "first_step": trace.first_step,
+        "phase": trace.phase,
+        "parts": trace.parts(),
+        "fixed": line.fixed,
+        "per_example": line.per_example,
+    }
+    if device.gpu_kernels:
+        answer["largest"] = {card: line.largest(room * MIB) for card, room in CARDS.items()}
+    return answer
