@@ -83,13 +83,13 @@ def profiled_peak(
     """The most bytes that real steps on a processor hold, by its allocator's own events; it trains ``model``.
 
     Parameters, buffers and batch were there before and are added. Unlike the ledger, the profiler also sees what an
-    operator allocates inside itself.
+    operator allocates inside itself; on one thread, for some operators take a workspace for each.
     """
     autocast, silent = choose(PRECISIONS, precision, "precision")[1], Silent()
     silent.enter_model(model)
     there = [*model.parameters(), *model.buffers(), *tensors(batch)]
     before = {t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in there}
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+    with devices.one_thread(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
         stepper = make_optimizer(optimizer, model, CPU)
         for _ in range(steps):
             training_step(silent, model, loss, batch, stepper, autocast, accumulation)
