@@ -3,7 +3,9 @@
 import hashlib
 import shutil
 import socket
+import sys
 import sysconfig
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -190,3 +192,13 @@ def test_whole_numbers_are_always_finite_data():
 def test_moving_data_keeps_it():
     data = digits(10)
     assert same(data.to("cpu"), data)
+
+
+def test_signals_made_in_several_threads_at_once_are_those_made_alone():
+    alone, before = mnist1d(500).x, sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)  # threads take turns often
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            assert all(torch.equal(data.x, alone) for data in pool.map(lambda _: mnist1d(500), range(8)))
+    finally:
+        sys.setswitchinterval(before)

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import math
 import sysconfig
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,9 @@ TEXT_FILES = (
     "_weakrefset.py",
 )  # the same bytes in CPython 3.11, 3.12 and 3.13
 TEXT_SHA256 = "ffeb3e5736b4c4ed1e9a84b6b7a2ba3464a56ccf2acb79573d20705f5f8401d5"
+
+
+ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -101,9 +105,10 @@ def mnist1d(examples: int = 4000, seed: int = 42, device="cpu") -> Data:
     per_class = -(-check_batch(examples, name="examples") // 10)
     arguments.num_samples, arguments.seed = 10 * per_class, seed
     arguments.train_split = 1.0
-    stream = np.random.get_state()  # the generator seeds numpy's global stream; put it back
-    made = make_dataset(arguments)
-    np.random.set_state(stream)
+    with ONE_AT_A_TIME:  # the generator seeds numpy's global stream, which threads share; put it back
+        stream = np.random.get_state()
+        made = make_dataset(arguments)
+        np.random.set_state(stream)
     x, y = torch.tensor(made["x"][:examples]), torch.tensor(made["y"][:examples])
     return Data(x.float(), y.long()).to(device)
 
