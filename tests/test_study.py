@@ -1,6 +1,7 @@
 """An experiment run to its end: nothing is repeated, an interrupt loses nothing, failures are outcomes."""
 
 import functools
+import itertools
 import logging
 import math
 import multiprocessing
@@ -12,7 +13,7 @@ import sys
 import threading
 import time
 import warnings
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from dataclasses import replace
 
 import pytest
@@ -379,17 +380,26 @@ def test_a_stop_waits_for_the_groups_in_threads_keeps_them_and_starts_no_other(t
             raise KeyboardInterrupt
 
     wanted = undisturbed(tmp_path, monkeypatch)
-    trial, both = Trial(monkeypatch), threading.Barrier(2)
+    trial, lock, arrived = Trial(monkeypatch), threading.Lock(), itertools.count(1)
+    both, waited_for = threading.Barrier(2), threading.Event()
 
-    def pairwise(*args):  # two groups are always in flight together, and none goes on alone
-        both.wait(timeout=10)
-        return trial(*args)
+    def pairwise(*args):  # two groups are in flight together; whoever starts a later one is still at it at the stop
+        with lock:
+            number = next(arrived)
+        assert both.wait(timeout=10) >= 0 if number <= 2 else waited_for.wait(timeout=10)
+        with lock:
+            return trial(*args)
 
+    def wait_for(futures):
+        waited_for.set()
+        return wait(futures)
+
+    monkeypatch.setattr("tutorlib.study.wait", wait_for)
     monkeypatch.setattr("tutorlib.study.find_trial", lambda name: pairwise)
     monkeypatch.setattr("tutorlib.study.devices.cores", lambda: 2)
     into = Store(tmp_path / "again.jsonl")
     stopped = study(TINY.at(side_by_side=True), "cpu", report, into)
-    assert stopped.stopped and 2 <= len(stopped.records) < len(wanted)
+    assert waited_for.is_set() and stopped.stopped and 2 <= len(stopped.records) <= 4 < len(wanted)
     assert len(into.load()) == len(trial.calls) == len(stopped.records)
     monkeypatch.setattr("tutorlib.study.find_trial", lambda name: trial)
     assert said(study(TINY, "cpu", records=Store(into.path)).records) == wanted
