@@ -150,7 +150,9 @@ def test_a_mean_loss_is_never_refused_for_its_rounding(seed, dtype):
     model, x, y = problem(examples=64, seed=seed, ragged=True)
     model, x = model.to(dtype), x.to(dtype)
     for scale in (1e-3, 1.0, 1e3):
-        accumulate(model, split(scale * x, y, 16), mean_loss)
+        done = accumulate(model, split(scale * x, y, 16), mean_loss)
+        whole = accumulate(model, [(scale * x, y)], mean_loss)
+        assert done.targets == whole.targets and done.loss == pytest.approx(whole.loss, rel=0.02)
 
 
 @pytest.mark.parametrize("layer", [nn.BatchNorm1d(8), nn.BatchNorm1d(8, track_running_stats=False).eval()])

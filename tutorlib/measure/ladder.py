@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from tutorlib.measure.accumulation import IGNORED, accumulate, counted
-from tutorlib.nn.models import ONE_AT_A_TIME
+from tutorlib.nn.models import TORCH_STREAM
 from tutorlib.theory.equality import ROUNDINGS, mean_shift, spread_ratio
 
 Parts = list[tuple[torch.Tensor, torch.Tensor]]
@@ -143,7 +143,7 @@ class Draws:
 
 def random_routes(whole: Callable, parts: Callable, draws: int, seed: int) -> Draws:
     """``whole()`` and ``parts()`` → gradient, in turn; the global random stream is left as it was."""
-    with ONE_AT_A_TIME, torch.random.fork_rng(devices=[]):
+    with TORCH_STREAM, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         pairs = [(whole(), parts()) for _ in range(draws)]
     return Draws(*(torch.stack(column) for column in zip(*pairs, strict=True)))

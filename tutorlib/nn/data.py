@@ -42,7 +42,7 @@ TEXT_FILES = (
 TEXT_SHA256 = "ffeb3e5736b4c4ed1e9a84b6b7a2ba3464a56ccf2acb79573d20705f5f8401d5"
 
 
-ONE_AT_A_TIME = threading.Lock()
+NUMPY_STREAM = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def mnist1d(examples: int = 4000, seed: int = 42, device="cpu") -> Data:
     per_class = -(-check_batch(examples, name="examples") // 10)
     arguments.num_samples, arguments.seed = 10 * per_class, seed
     arguments.train_split = 1.0
-    with ONE_AT_A_TIME:  # the generator seeds numpy's global stream, which threads share; put it back
+    with NUMPY_STREAM:  # the generator seeds numpy's global stream, which threads share; put it back
         stream = np.random.get_state()
         made = make_dataset(arguments)
         np.random.set_state(stream)

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from tutorlib.errors import Refused
 
-ONE_AT_A_TIME = threading.Lock()  # the random stream belongs to the whole process, and studies may run in threads
+TORCH_STREAM = threading.Lock()  # the random stream belongs to the whole process, and studies may run in threads
 
 
 def mlp(inputs: int = 64, width: int = 128, classes: int = 10, depth: int = 1, norm: str = "none") -> nn.Sequential:
@@ -92,7 +92,7 @@ def make(name: str, seed: int, device: torch.device | str = "cpu", **sizes) -> n
     makers = {"mlp": mlp, "cnn": cnn, "gpt": GPT}
     if name not in makers:
         raise Refused(f"model is {name!r}; allowed: {', '.join(makers)}")
-    with ONE_AT_A_TIME, torch.random.fork_rng(devices=[]):
+    with TORCH_STREAM, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return makers[name](**sizes).to(device)
 
