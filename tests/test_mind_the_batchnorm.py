@@ -16,7 +16,7 @@ from tutorlib.measure.fit import fit
 from tutorlib.nn.batchnorm import FrozenBatchNorm, freeze_batchnorm
 from tutorlib.nn.data import Data
 from tutorlib.nn.models import make
-from tutorlib.plots.mind_the_batchnorm import plot_errors, plot_ghost, plot_statistics
+from tutorlib.plots.mind_the_batchnorm import plot_errors, plot_ghost, plot_mnist1d, plot_statistics
 from tutorlib.plots.statistics_panel import channel, plot_channel
 from tutorlib.records import Machine, Run, RunRecord
 from tutorlib.results import Results
@@ -143,13 +143,18 @@ def test_the_rungs_that_a_verdict_compares_differ_in_one_thing_and_a_rate_of_the
     assert lesson.RUNGS[lesson.LONG]["steps"] == lesson.RUNGS[lesson.SMALL]["steps"]
 
 
-def test_every_experiment_names_a_trial_and_the_full_budget_another_problem():
+def test_every_experiment_names_a_trial():
     for (experiment,), _ in verdicts.VERDICTS:
         assert callable(find_trial(experiment.trial)) and experiment.small_print
-    assert lesson.ERRORS.at("full").held["data"] == "mnist1d"
+
+
+def test_the_recorded_task_has_signals_for_every_set_and_is_run_by_the_same_trial():
+    held = lesson.ON_MNIST1D.held
     assert trials.problem("mnist1d", "cpu").x.shape == (6000, 40)
-    full = lesson.ERRORS.at("full").held
-    assert full["held_out"] + 2 * full["examples"] <= 6000
+    assert held["held_out"] + 2 * held["examples"] <= 6000 and lesson.ON_MNIST1D.trial == lesson.ERRORS.trial
+    for norm in ("batch", "group"):
+        run = runs((0,), data="mnist1d", model="cnn", norm=norm, micro_batch=4, rate=0.04)
+        assert 0 <= trials.errors(run, "cpu")[0]["error"] <= 100
 
 
 def noise(run, sd=0.3):
@@ -187,7 +192,8 @@ def test_verdicts_on_statistics_can_fail():
 
 def as_found(run, harm=14.0, cure=True):
     s = run.settings
-    hurt = harm if s["micro_batch"] == 2 and (s["norm"] in ("batch", "finetuned") or not cure) else 0.0
+    share = {2: 1.0, 4: 0.1}.get(s["micro_batch"], 0.0)
+    hurt = share * harm if s["norm"] in ("batch", "finetuned") or not cure else 0.0
     error = 5 + noise(run) + (0.04 * hurt if s["model"] == "cnn" else hurt)
     return {"error": error, "recomputed": error, "jump": 0.2 + 0.02 * hurt + noise(run, 0.01), "before": 8 + noise(run)}
 
@@ -204,12 +210,23 @@ def test_verdicts_on_errors_can_hold_and_can_fail():
     assert words.pop(("D1-18", "… because the batch is larger than what a statistic sees")) != "holds"
     assert set(words.values()) == {"holds", "holds if"}
     harmless = told_of_errors(harm=0.0)
+    assert harmless["E12", "at 4, too, it costs something"] != "holds"
     for claim in ("D1-16", "D1-17", "D1-24"):
         assert harmless[claim, CLAIMS[claim]] == "does not hold"
     failed = told_of_errors(cure=False)
     assert failed["D1-24", "… the gradient it fakes"] == "does not hold"
     assert failed["D1-20", "… and training on pays"] == "does not hold"
     assert not any(word.startswith("holds") for (claim, _), word in failed.items() if claim == "D1-42")
+
+
+def test_verdicts_on_mnist1d_can_hold_and_can_fail():
+    def words(**found):
+        found = functools.partial(as_found, **{"harm": 150.0, **found})
+        return told(verdicts.mnist1d_verdicts, made_up(lesson.ON_MNIST1D, found))
+
+    assert set(words().values()) == {"holds"}
+    assert {words(harm=0.0)["E12", f"on mnist1d, too, the {m} pays at 2"] for m in ("MLP", "CNN")} != {"holds"}
+    assert words(cure=False)["E12", "… and GroupNorm does not"] == "does not hold"
 
 
 @pytest.mark.parametrize("lost, word", [(0, "does not hold"), (40, "holds"), (12, "inconclusive at this budget")])
@@ -251,6 +268,11 @@ def test_the_error_figure_shows_every_point_and_the_published_curve():
         tuple(curve.values()) for curve in lesson.PUBLISHED.values()
     }
     assert "your guess" in axes.get_legend_handles_labels()[1]
+
+
+def test_the_figure_of_the_recorded_task_shows_every_point_of_both_nets():
+    axes = plot_mnist1d(made_up(lesson.ON_MNIST1D, as_found))
+    assert [len(points(each)) for each in axes.figure.axes] == [7, 7]
 
 
 def test_the_statistics_and_ghost_figures_show_what_was_measured():

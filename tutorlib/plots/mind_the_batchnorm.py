@@ -61,19 +61,12 @@ def plot_errors(results: Results, guess=None) -> Axes:
     table 2, where the logical batch is eight times the micro-batch and the rate follows it.
     """
     axes, middle, beside = style.figure(columns=3, height=4.0, ratios=(4, 2, 3))
-    for place, model in ((axes, "mlp"), (middle, "cnn")):
-        for norm, (label, marker, colour) in NORMS.items():
-            arm = {"model": model, "norm": norm, "tuned": "both ends"}
-            sizes = [p["micro_batch"] for p in lesson.ERRORS.points if arm.items() <= p.items()]
-            found = {b: mean_interval(lesson.error(results, model, norm, b)) for b in sizes}
-            place.plot(sizes, [found[b].value for b in sizes], color=colour, linewidth=0.8)
-            for b in sizes:
-                name = label if b == sizes[0] and model == "mlp" else None
-                style.point(place, b, found[b], colour, results.recorded, marker, label=name, size=5)
+    draw_errors(axes, results, "mlp")
+    draw_errors(middle, results, "cnn")
     if guess:
         axes.fill_between([1.7, 2.4], *guess, label="your guess", **style.GUESS)
     for norm, published in lesson.PUBLISHED.items():
-        label, marker, colour = NORMS[norm]
+        _, marker, colour = NORMS[norm]
         beside.plot(list(published), list(published.values()), marker=marker, color=colour, markerfacecolor="white")
     for place, title in ((axes, "MLP, digits"), (middle, "CNN, digits"), (beside, "ResNet-50 (2018)")):
         style.batch_axis(place, lesson.MICRO_BATCHES if place is not middle else (2, 32), "micro-batch")
@@ -85,6 +78,33 @@ def plot_errors(results: Results, guess=None) -> Axes:
         axes, results, "Right: ImageNet, Wu and He 2018, figure 1; its logical batch is 8 × the micro-batch"
     )
     return axes
+
+
+@style.look()
+def plot_mnist1d(results: Results) -> Axes:
+    """Held-out error against micro-batch on mnist1d, MLP and CNN."""
+    axes, beside = style.figure(columns=2)
+    for place, model in ((axes, "mlp"), (beside, "cnn")):
+        draw_errors(place, results, model)
+        style.batch_axis(place, lesson.MICRO_BATCHES, "micro-batch")
+        place.set_title(f"{model.upper()}, mnist1d")
+        place.set_ylim(bottom=0)
+    axes.set_ylabel("held-out error (%)")
+    axes.legend()
+    style.small_print(axes, results)
+    return axes
+
+
+def draw_errors(axes: Axes, results: Results, model: str) -> None:
+    """One curve a normalization; the CNN's share the MLP's names."""
+    for norm, (label, marker, colour) in NORMS.items():
+        arm = {"model": model, "norm": norm, "tuned": "both ends"}
+        sizes = [p["micro_batch"] for p in results.experiment.points if arm.items() <= p.items()]
+        found = {b: mean_interval(lesson.error(results, model, norm, b)) for b in sizes}
+        axes.plot(sizes, [found[b].value for b in sizes], color=colour, linewidth=0.8)
+        for b in sizes:
+            name = label if b == sizes[0] and model == "mlp" else None
+            style.point(axes, b, found[b], colour, results.recorded, marker, label=name, size=5)
 
 
 @style.look()

@@ -83,6 +83,7 @@ def gap_verdicts(records) -> list[Verdict]:
     judge = partial(verdict, held=HELD)
     error, gap = partial(lesson.error, records), partial(lesson.gap, records)
     batch, group = gap("mlp", "batch"), gap("mlp", "group")
+    four = error("mlp", "batch", 4) - error("mlp", "batch", 32)
     anew = error("mlp", "batch", 2, "recomputed") - error("mlp", "batch", 32, "recomputed")
     fit = error("mlp", "batch", 2) / error("mlp", "group", 2)
     alone = error("mlp", "batch", 2) - error("mlp", "batch", 2, tuned="alone")
@@ -98,12 +99,29 @@ def gap_verdicts(records) -> list[Verdict]:
         ("D1-18", "error at 2 × 16 minus at 2 × 1, as many examples", above(0, alone), "no larger an error", of_two),
         ("D1-24", f"{POINTS}: MLP with GroupNorm (control)", equal_to(0, group, SAME), FLAT, "… the gradient it fakes"),
         ("D1-24", f"{POINTS}: MLP with BatchNorm", above(SAME, batch), FLAT, ""),
+        ("E12", "points of error, micro-batch 4 minus 32: MLP with BatchNorm", above(0, four), "no larger an error",
+         "at 4, too, it costs something"),
         ("E12", f"{POINTS}: CNN − ½ MLP", less, "half the gap or more", "in this CNN the gap is less than half"),
         ("E12", "gap with statistics taken anew − ½ gap", left, "half or more", "fresh statistics mend half of it"),
         ("D1-19", "largest relative rise of the loss, 2 ÷ 32", clearly(jumps), "a ratio below 1.25", "… loss jumps"),
         ("D1-19", "share of BatchNorm runs at micro-batch 2 in NaN", rare(records), "more than a quarter", often),
-    )
+    )  # fmt: skip
     return [judge(claim, words, found, change, says=says) for claim, words, found, change, says in rows]
+
+
+def mnist1d_verdicts(records) -> list[Verdict]:
+    """The gaps of E12 on a task where the nets are far more often wrong."""
+    judge = partial(verdict, held="mnist1d, logical batch 32, 1,000 updates, one rate a normalization")
+    rows = []
+    for model in ("mlp", "cnn"):
+        error = partial(lesson.error, records, model, "batch")
+        for micro_batch in (2, 4):
+            words = f"points of error, micro-batch {micro_batch} minus 32: {model.upper()} with BatchNorm"
+            lost, says = error(micro_batch) - error(32), f"on mnist1d, too, the {model.upper()} pays at {micro_batch}"
+            rows.append(judge("E12", words, above(0, lost), "no larger an error", says=says))
+        words, flat = f"{POINTS}: {model.upper()} with GroupNorm (control)", lesson.gap(records, model, "group")
+        rows.append(judge("E12", words, equal_to(0, flat, SAME), FLAT, says="… and GroupNorm does not"))
+    return rows
 
 
 def cure_verdicts(records) -> list[Verdict]:
