@@ -73,6 +73,17 @@ def speed(rounds=5):
             yield name, what, numbers, "MiB" if "memory" in what or "of it" in what else "s", limits.get(what)
 
 
+class Anew:
+    """The model, before each pass of which the tracker forgets the modules it saw: it refuses to see one twice."""
+
+    def __init__(self, model, tracker):
+        self.model, self.tracker, self.parameters = model, tracker, model.parameters
+
+    def __call__(self, *inputs):
+        self.tracker.reset_mod_stats()
+        return self.model(*inputs)
+
+
 def tracked(settings, rules=None):
     """torch's MemTracker over the same steps on shapes; ``rules`` are those of a GPU, which it does not know itself."""
     from torch.distributed._tools.mem_tracker import MemTracker
@@ -85,7 +96,7 @@ def tracked(settings, rules=None):
         tracker.track_external(model, stepper, *batch)
         with tracker:
             for _ in range(SMALL_GRID.held["steps"]):
-                training_step(silent, model, loss, batch, stepper, autocast, settings["accumulation"])
+                training_step(silent, Anew(model, tracker), loss, batch, stepper, autocast, settings["accumulation"])
         return tracker.get_tracker_snapshot("peak")[torch.device("cpu")]["Total"]
 
 
