@@ -198,7 +198,7 @@ def test_what_was_said_to_fit_and_ran_out_is_told_and_so_is_its_opposite():
     ("arguments", "said"),
     [
         (["--only", "nothing"], "only is 'nothing'; allowed: 'arrows'"),
-        (["--only", "arrows", "--part", "3/2"], "part 3 of 2"),
+        (["--only", "arrows", "--part", "3", "2"], "part 3 of 2"),
     ],
 )
 def test_recording_says_what_it_cannot_record(arguments, said, capsys):
@@ -221,9 +221,9 @@ def test_parts_are_put_together_and_replace_the_record_when_it_is_whole(monkeypa
     monkeypatch.setattr(command, "PACKAGE", tmp_path)
     monkeypatch.setattr(trial, "fresh", lambda function, *arguments: function(*arguments))
     monkeypatch.setattr(trial.devices, "free_memory", lambda device: GIB)
-    main(["record", "--only", "memory_grid", "--part", "1/2"])
+    main(["record", "--only", "memory_grid", "--part", "1", "2"])
     assert "part 1 of 2 is in memory_grid.new" in capsys.readouterr().out
     assert not (tmp_path / "recorded" / "memory_grid.jsonl").exists()
-    main(["record", "--only", "memory_grid", "--part", "2/2"])
+    main(["record", "--only", "memory_grid", "--part", "2", "2"])
     assert "perceptrons, allocated, 2 points" in capsys.readouterr().out
     assert len(Store(tmp_path / "recorded" / "memory_grid.jsonl").load()) == 2

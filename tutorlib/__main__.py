@@ -39,9 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
     verdicts.add_argument("--keep", action="store_true", help="write the counts to tutorlib/verdicts/repeats.jsonl")
     again = commands.add_parser("record", help="measure again what ships in tutorlib/recorded/")
     again.add_argument("--only", help="one experiment by name, memory_grid say")
-    again.add_argument(
-        "--part", default="1/1", help="2/4: the second of four parts, where a device is lent for minutes"
-    )
+    again.add_argument("--part", nargs=2, type=int, default=(1, 1), metavar=("K", "N"), help="the K-th of N parts")
     memory = commands.add_parser("memory", help="what will a training step take, and what is the largest micro-batch?")
     memory.add_argument("model", help="gpt2, llama-3-8b, resnet50, vit-b, …, or package.module:function of your own")
     memory.add_argument("--micro-batch", type=int, default=1)
@@ -71,8 +69,8 @@ def main(arguments: list[str] | None = None) -> None:
             parser.error(str(refused))
     else:
         try:
-            record(chosen.only, *map(int, chosen.part.split("/")))
-        except ValueError as refused:
+            record(chosen.only, *chosen.part)
+        except Refused as refused:
             parser.error(str(refused))
 
 
