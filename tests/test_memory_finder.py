@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils._pytree import tree_flatten
 
 from tutorlib.errors import Refused
 from tutorlib.measure.memory import finder
@@ -66,8 +67,24 @@ MODELS = [
 ]
 
 
+def trained(model, batch, optimizer):
+    """The user's own optimizer after a step, and the gradients of the next."""
+    owned = optimizer(model.parameters())
+    for _ in range(2):
+        F.cross_entropy(model(batch[0]), batch[1]).backward()
+        owned.step()
+    return owned
+
+
+def same_tree(one, other):
+    first, second = tree_flatten(one), tree_flatten(other)
+    pairs = zip(first[0], second[0], strict=True)
+    alike = (torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b for a, b in pairs)
+    return first[1] == second[1] and all(alike)
+
+
 @pytest.mark.parametrize("case", range(20))
-def test_the_finder_agrees_with_trying_every_size(case):
+def test_the_finder_agrees_with_trying_every_size_and_leaves_everything_bit_for_bit(case):
     make_model, inputs, optimizer, slack = MODELS[case]
     model, batch, examples = make_model(), rows(inputs=inputs), 9
     budget = slack * 4 * (4 + 64 + 256) * 4 + slack * 16 * sum(p.numel() for p in model.parameters())
@@ -76,7 +93,12 @@ def test_the_finder_agrees_with_trying_every_size(case):
         for n in range(1, examples + 1)
         if runs(model, F.cross_entropy, resized(batch, n), optimizer, budget, "fp32", 2)
     ]
+    owned, before = trained(model, batch, optimizer), state_of(model)
+    gradients, held = [p.grad.clone() for p in model.parameters()], copy.deepcopy(owned.state_dict())
     found = largest_micro_batch(model, F.cross_entropy, batch, optimizer, examples=examples, budget=budget)
+    assert_same(before, state_of(model))
+    assert all(torch.equal(p.grad, g) for p, g in zip(model.parameters(), gradients, strict=True))
+    assert same_tree(held, owned.state_dict())
     assert fits == list(range(1, len(fits) + 1)) and found.micro_batch == len(fits)
     assert not found.micro_batch or found.tries[found.micro_batch]
     assert len(found.tries) <= 3

@@ -5,7 +5,9 @@ import sys
 from json import dumps
 
 from tutorlib.errors import Refused
+from tutorlib.experiments import memory_grid
 from tutorlib.store import PACKAGE, Store
+from tutorlib.theory.memory import choose
 from tutorlib.verdicts import (
     accumulate_gradients,
     measure_the_noise,
@@ -14,6 +16,7 @@ from tutorlib.verdicts import (
     repeats,
     start_here,
 )
+from tutorlib.verdicts import memory_grid as grid_verdicts
 from tutorlib.widgets import doctor
 from tutorlib.widgets.show import number
 
@@ -34,7 +37,9 @@ def main(arguments: list[str] | None = None) -> None:
     verdicts.add_argument("--seeds", type=int, default=20, help="how many base seeds (default 20)")
     verdicts.add_argument("--lesson", choices=LESSONS, default="01")
     verdicts.add_argument("--keep", action="store_true", help="write the counts to tutorlib/verdicts/repeats.jsonl")
-    commands.add_parser("record", help="measure again what ships in tutorlib/recorded/")
+    again = commands.add_parser("record", help="measure again what ships in tutorlib/recorded/")
+    again.add_argument("--only", help="one experiment by name, memory_grid say")
+    again.add_argument("--part", nargs=2, type=int, default=(1, 1), metavar=("K", "N"), help="the K-th of N parts")
     memory = commands.add_parser("memory", help="what will a training step take, and what is the largest micro-batch?")
     memory.add_argument("model", help="gpt2, llama-3-8b, resnet50, vit-b, …, or package.module:function of your own")
     memory.add_argument("--micro-batch", type=int, default=1)
@@ -63,7 +68,10 @@ def main(arguments: list[str] | None = None) -> None:
         except Refused as refused:
             parser.error(str(refused))
     else:
-        record()
+        try:
+            record(chosen.only, *chosen.part)
+        except Refused as refused:
+            parser.error(str(refused))
 
 
 def print_memory(model: str, json: bool, attention: str, checkpointing: bool, **plan) -> None:
@@ -126,20 +134,35 @@ def progress(experiment, base_seed: int):
     return report
 
 
-def record() -> None:
-    """Measure the shipped records of every lesson again, on this machine."""
+def record(only: str | None = None, which: int = 1, of: int = 1) -> None:
+    """Measure the shipped records again, on this machine: of every lesson, and of the memory grid where there is a GPU.
+
+    A part adds to what other parts have found; what ships is replaced when the record is whole.
+    """
+    from tutorlib.nn import device
     from tutorlib.study import study
 
-    for lesson in LESSONS.values():
-        for experiment in lesson.RECORDED:
-            path = PACKAGE / "recorded" / f"{experiment.name}.jsonl"
-            fresh = path.with_suffix(".new")
+    grids = {grid.name: grid for grid in (memory_grid.MEMORY_GRID, memory_grid.EIGHT_BIT_GRID)}
+    known = {e.name: e for lesson in LESSONS.values() for e in lesson.RECORDED} | grids
+    for experiment in known.values() if only is None else [choose(known, only, "only")]:
+        if experiment.name in grids and device.free_memory(device.pick()) is None:
+            print(f"{experiment.name}: left as it is, only a GPU's allocator tells its peaks")
+            continue
+        path = PACKAGE / "recorded" / f"{experiment.name}.jsonl"
+        fresh = path.with_suffix(".new")
+        if of == 1:
             fresh.unlink(missing_ok=True)
-            results = study(experiment, records=Store(fresh))
-            if results.stopped:
-                sys.exit(f"Stopped: {path.name} is left as it was.")
-            fresh.replace(path)  # the old record stays until the new one is whole
-            print(f"{path.name}: {results.provenance}")
+        results = study(memory_grid.part(experiment, which, of), records=Store(fresh))
+        if results.stopped:
+            sys.exit(f"Stopped: {path.name} is left as it was.")
+        if len({r.run.key for r in Store(fresh).load()}) < len(experiment.runs()):
+            print(f"{path.name}: part {which} of {of} is in {fresh.name}; it is replaced when all parts are")
+            continue
+        fresh.replace(path)  # the old record stays until the new one is whole
+        print(f"{path.name}: {results.provenance}")
+        if experiment.name in grids:
+            whole = Store(path).load()
+            print("\n".join([*map(str, grid_verdicts.summary(whole)), *grid_verdicts.wrongly_told(whole)]))
 
 
 if __name__ == "__main__":

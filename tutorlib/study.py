@@ -109,7 +109,12 @@ def measure(runs: list[Run], trial: str, together: bool, device: str, call: str 
     seconds = round((time.perf_counter() - began) / len(runs), 4)
     return [
         RunRecord(
-            run, outcome(answer), answer if isinstance(answer, dict) else {}, machine, store.source_hash(), seconds
+            run,
+            outcome(answer),
+            answer if isinstance(answer, dict) else getattr(answer, "values", {}),
+            machine,
+            store.source_hash(),
+            seconds,
         )
         for run, answer in zip(runs, answers, strict=True)
     ]

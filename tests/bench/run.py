@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from timeit import timeit
 
+import memory
 import numpy as np
 import replicas
 import torch
@@ -169,6 +170,21 @@ def panels(moves=200):
         yield row("panel", maker.__name__, frames, "ms", **judged(np.median(frames), "<", 100, "ms"))
 
 
+def memories():
+    """Predicted memory: what it takes, how far it is off, and what others say."""
+    for name, what, numbers, unit, limit in memory.speed():
+        goal = judged(np.median(numbers), "<", limit, unit) if limit else {}
+        yield row(f"memory, {name}", what, numbers, unit, **goal)
+    for name, times in memory.seconds().items():
+        yield row("memory, gpt2", name, times, "s")
+    for family, name, errors, where, limit in memory.accuracy():
+        size = 100 * np.abs(errors)
+        goal = judged(size.max(), "≤", 100 * limit, "%") if limit else {"measured": float(size.max())}
+        yield row(f"memory, {family}", f"{name}, worst at {where}", size, "% off", **goal)
+    for case, name, off in memory.without_a_gpu():
+        yield row("memory, beside ours for a GPU", f"{name}, {case}", [100 * abs(off)], "% apart")
+
+
 def lesson(name, limit):
     command = [sys.executable, "-c", "from nbclient.cli import main; main()", LESSONS / f"{name}.ipynb"]
     with tempfile.TemporaryDirectory() as empty:
@@ -188,7 +204,7 @@ def main():
     rows += noise("cnn", models.make("cnn", 0), data.mnist1d(1024), goals | {"exact_noise": 3.0})
     with device.one_thread():
         rows += [*ensemble(), *races()]
-    rows += [*imports(), *panels()]
+    rows += [*imports(), *panels(), *memories()]
     rows += [each for name, limit in SECONDS.items() if chosen.lesson for each in lesson(name, limit)]
     text = [[f"{r[h]:.3g}" if isinstance(r[h], float) else str(r[h] or "") for h in HEADS] for r in rows]
     widths = [max(map(len, column)) for column in zip(HEADS, *text, strict=True)]

@@ -36,7 +36,7 @@ def predict(
     torch optimizer: a class, or a :func:`functools.partial` of one. ``precision``: "fp32" is the model's own dtype
     throughout, "autocast" computes in bf16 from it, "bf16" keeps everything in bf16. At least two steps, since the
     first has no optimizer state yet. Raises ``ValueError`` for what shapes cannot follow: data-dependent control flow
-    or sizes, operators without a rule for shapes, compiled models.
+    or sizes, operators without a rule for shapes, kernels outside torch (some 8-bit optimizers), compiled models.
     """
     dtype, autocast = choose(PRECISIONS, precision, "precision")
     check_batch(accumulation, name="accumulation")
@@ -50,9 +50,10 @@ def predict(
             enter_what_is_there(ledger, twin, examples)
             for _ in range(2 if target.matmul_workspace else 0):
                 ledger.open(target.matmul_workspace, "matrix products").kind = "workspace"
-            stepper = make_optimizer(optimizer, twin, target)
-            for _ in range(steps):
-                training_step(ledger, twin, loss, examples, stepper, autocast, accumulation)
+            with ledger.following(optimizer):
+                ledger.optimizer = make_optimizer(optimizer, twin, target)
+                for _ in range(steps):
+                    training_step(ledger, twin, loss, examples, ledger.optimizer, autocast, accumulation)
             trace = Trace.read(ledger, target.unit)
     return trace
 

@@ -114,12 +114,12 @@ class Silent(Ledger):
 
 
 def device_peak(make: Callable, device: str, *, precision: str = "fp32", accumulation: int = 1, steps: int = 2) -> dict:
-    """The device allocator's own peaks after real steps, in bytes: ``allocated`` and ``reserved``.
+    """The device allocator's own peaks in bytes: ``allocated`` and ``reserved``, and the same of the first step alone.
 
     ``make(device)`` returns (model, loss, batch, optimizer). Call it in a fresh process (:func:`fresh`): what others
     left in the allocator's cache changes what it reserves.
     """
-    silent, (dtype, autocast) = Silent(), choose(PRECISIONS, precision, "precision")
+    silent, (dtype, autocast), found = Silent(), choose(PRECISIONS, precision, "precision"), {}
     model, loss, batch, optimizer = make(device)
     model = model.to(dtype) if dtype else model
     silent.enter_model(model)
@@ -127,8 +127,10 @@ def device_peak(make: Callable, device: str, *, precision: str = "fp32", accumul
     devices.reset_peak_memory(torch.device(device))
     for _ in range(steps):
         training_step(silent, model, loss, batch, stepper, autocast, accumulation, device)
-    devices.synchronize(torch.device(device))
-    return devices.peak_memory(torch.device(device))
+        devices.synchronize(torch.device(device))
+        peaks = devices.peak_memory(torch.device(device))
+        found = found or {f"first_{what}": size for what, size in peaks.items()}
+    return found | peaks
 
 
 def fresh(function: Callable, *arguments, **named):
