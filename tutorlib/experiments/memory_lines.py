@@ -8,10 +8,9 @@ PRECISIONS = ("fp32", "autocast", "bf16")
 TIME = 1024  # tokens of an example: with fused attention memory depends on batch × time alone, so one length is enough
 
 FUSED = tuple(
-    {"model": name, "time": TIME, "precision": precision, "attention": "fused", "checkpointing": again}
+    {"model": name, "time": TIME, "precision": precision, "attention": "fused", "checkpointing": False}
     for name in TEXT
     for precision in PRECISIONS
-    for again in (False, True)
 )
 # Written out, attention adds a square of the length: a second length tells it from what is proportional to it.
 MATH = tuple(
@@ -19,16 +18,18 @@ MATH = tuple(
     for name in TEXT
     for time in (SHAPES[name].context // 4, SHAPES[name].context)
 )
-# An image takes less than a text, so its line is drawn through larger batches.
-IMAGES = tuple(
-    {"model": name, "precision": precision, "small": 64, "large": 128} for name in PICTURES for precision in PRECISIONS
-)
+# An image takes less than a text, and so does a text whose blocks are computed twice: larger batches are followed.
+AGAIN = tuple({**point, "checkpointing": True} for point in FUSED)
+IMAGES = tuple({"model": name, "precision": precision} for name in PICTURES for precision in PRECISIONS)
 
 MEMORY_LINES = Experiment(
     name="memory_lines",
     question="What does a training step take, and how much of it is the batch's?",
     trial="memory_lines.line",
-    points=(*({**point, "small": 8, "large": 16} for point in (*FUSED, *MATH)), *IMAGES),
+    points=(
+        *({**point, "small": 8, "large": 16} for point in (*FUSED, *MATH)),
+        *({**point, "small": 32, "large": 64} for point in (*AGAIN, *IMAGES)),
+    ),
     print_under="Followed on shapes for a GPU, second step; {optimizer} as torch steps it by default; no dropout",
     held={"optimizer": "AdamW"},
     seeds=1,
