@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tutorlib.errors import Refused
-from tutorlib.experiments.memory_lines import TEXT
+from tutorlib.records import RunRecord
 from tutorlib.results import Results
-from tutorlib.theory.memory_line import Length, MemoryLine
+from tutorlib.theory.memory_line import Length, MemoryLine, Place
 from tutorlib.theory.recipes import Recipe
 
 
@@ -29,7 +29,7 @@ class Lines:
                 "them. Record them again: python -m tutorlib record"
             )
         found = defaultdict(list)
-        for r in sorted(there, key=lambda r: r.run.settings.get("time", 1)):
+        for r in sorted(there, key=time_of):
             s = r.run.settings
             found[s["model"], s["precision"], s.get("attention", "fused"), s.get("checkpointing", False)].append(r)
         return cls({key: line(records) for key, records in found.items()}, {r["model"]: r["parameters"] for r in there})
@@ -44,13 +44,18 @@ class Lines:
 
 def line(records: list) -> MemoryLine:
     """The records of one model and recipe, shortest text first."""
-    lengths = (
-        Length.through(r["time"] if r["model"] in TEXT else 1, *(r[name] for name in ("small", "large")), *parts(r))
-        for r in records
-    )
     last = records[-1]
-    return MemoryLine(tuple(lengths), np.asarray(last["parts_step"], dtype=float), last["reserved"])
+    places = (
+        Place(
+            tuple(
+                Length.through(time_of(r), r["small"], r["large"], r[f"{at}_small"], r[f"{at}_large"]) for r in records
+            )
+        )
+        for at in ("early", "late")
+    )
+    return MemoryLine(tuple(places), np.asarray(last["step"], dtype=float), last["reserved"])
 
 
-def parts(record) -> tuple:
-    return record["parts_small"], record["parts_large"]
+def time_of(record: RunRecord) -> int:
+    """Tokens of an example; an image is one."""
+    return record.run.settings.get("time", 1)

@@ -1,7 +1,7 @@
 """The peak of a training step at any batch and length, by kind, from predictions at two batches.
 
-A peak is a fixed part and a price an example, peak(B) = max(step, fixed + per_example · B) bytes: the optimizer's
-step does not know the batch. Both parts are kept kind by kind, in the order of ``KINDS``, so a bar of them is the peak.
+A peak is the largest of a few places: peak(B) = max(step, fixed + per_example · B, …) bytes. The optimizer's step does
+not know the batch. All parts are kept kind by kind, in the order of ``KINDS``, so that a bar of them is the peak.
 """
 
 import math
@@ -34,25 +34,17 @@ class Length:
 
 
 @dataclass(frozen=True)
-class MemoryLine:
-    """One model under one recipe: lines at one or two ``lengths``, bytes by kind in the optimizer's ``step``.
-
-    ``reserved`` is how many times the allocated bytes the allocator takes from the device: memory comes in segments
-    and scatters, so this is one share, the one found at the largest batch that was followed. Beyond the batches and
-    lengths that were followed the line is a lower bound, where another place takes the peak over.
-    """
+class Place:
+    """Where a peak may fall: its line at one length or, with attention written out, at two."""
 
     lengths: tuple[Length, ...]
-    step: np.ndarray
-    reserved: float
 
     def at(self, time: int) -> Length:
-        """The line at another length: all that grows with the batch grows with batch × time.
+        """The line at another length: what grows with the batch grows with batch × time.
 
         Attention that is written out adds a square, per_example = b·s + c·s², and a mask of s² to the fixed part: a
         straight line in s for a token's price, one in s² for what is fixed, through the two lengths.
         """
-        check_batch(time, name="time")
         first, last = self.lengths[0], self.lengths[-1]
         if first is last:
             return Length(time, first.fixed, first.per_example * (time / first.time))
@@ -61,11 +53,33 @@ class MemoryLine:
         token = (1 - way) * first.per_example / first.time + way * last.per_example / last.time
         return Length(time, (1 - square) * first.fixed + square * last.fixed, token * time)
 
+    def holding(self, kind: int, size: float) -> "Place":
+        """The same with so many bytes of one kind, at any batch."""
+
+        def put(values: np.ndarray, value: float) -> np.ndarray:
+            return np.where(np.arange(len(KINDS)) == kind, value, values)
+
+        return Place(tuple(Length(one.time, put(one.fixed, size), put(one.per_example, 0.0)) for one in self.lengths))
+
+
+@dataclass(frozen=True)
+class MemoryLine:
+    """One model under one recipe: the ``places`` of a peak in the passes, and bytes by kind in the ``step``.
+
+    ``reserved`` is how many times the allocated bytes the allocator takes from the device: memory comes in segments
+    and scatters, so this is one share, the one found at the largest batch that was followed. Far from the batches and
+    lengths that were followed the peak is a lower bound: yet another place may take it over.
+    """
+
+    places: tuple[Place, ...]
+    step: np.ndarray
+    reserved: float
+
     def parts(self, micro_batch: int, time: int, accumulation: int = 1) -> np.ndarray:
         """Allocated bytes by kind at the peak; they sum to it."""
-        line = self.accumulated(accumulation).at(time)
-        passes = line.fixed + line.per_example * check_batch(micro_batch, name="micro_batch")
-        return max(self.step, passes, key=np.sum)
+        check_batch(micro_batch, name="micro_batch")
+        lines = self.passes(time, accumulation)
+        return max(self.step, *(line.fixed + line.per_example * micro_batch for line in lines), key=np.sum)
 
     def bytes(self, micro_batch: int, time: int, accumulation: int = 1) -> float:
         """Reserved bytes at the peak: what must be no more than the card has."""
@@ -76,14 +90,15 @@ class MemoryLine:
         room = budget / self.reserved
         if self.step.sum() > room:
             return 0
-        line = self.accumulated(accumulation).at(time)
-        return max(0, math.floor((room - line.fixed.sum()) / line.per_example.sum()))
+        lines = self.passes(time, accumulation)
+        return max(0, min(math.floor((room - line.fixed.sum()) / line.per_example.sum()) for line in lines))
 
-    def accumulated(self, accumulation: int) -> "MemoryLine":
-        """From the second micro-batch on all gradients lie there while the next is computed."""
+    def passes(self, time: int, accumulation: int = 1) -> list[Length]:
+        """Every place's line; from the second micro-batch on, all gradients lie there while the next are computed."""
+        check_batch(time, name="time")
         if check_batch(accumulation, name="accumulation") == 1:
-            return self
-        return self.holding(GRADIENTS, self.step[GRADIENTS])
+            return [place.at(time) for place in self.places]
+        return [place.holding(GRADIENTS, self.step[GRADIENTS]).at(time) for place in self.places]
 
     def with_optimizer(self, optimizer: str, parameters: int, precision: str) -> "MemoryLine":
         """The line that AdamW gave, with another optimizer's state in place of its own, and stepped in place.
@@ -94,13 +109,4 @@ class MemoryLine:
         state = static_bytes(parameters, precision, choose(COUNTED, optimizer, "optimizer")).optimizer_state
         step = self.step.copy()
         step[STATE], step[WORKSPACE] = state, step[WORKSPACE] - step[GRADIENTS]
-        return replace(self.holding(STATE, state), step=step)
-
-    def holding(self, kind: int, size: float) -> "MemoryLine":
-        """The same with so many bytes of one kind in the passes, at any batch."""
-
-        def put(values: np.ndarray, value: float) -> np.ndarray:
-            return np.where(np.arange(len(KINDS)) == kind, value, values)
-
-        lengths = (Length(one.time, put(one.fixed, size), put(one.per_example, 0.0)) for one in self.lengths)
-        return replace(self, lengths=tuple(lengths))
+        return replace(self, places=tuple(place.holding(STATE, state) for place in self.places), step=step)

@@ -64,10 +64,20 @@ CHANGES = (
     # A step reads and writes the state once: a byte a number in place of four, or two. The passes are as they were.
     # Dettmers et al. 2022, arXiv 2110.02861, quantize and dequantize in registers, section 2.
     Change(
-        "8-bit AdamW", {"optimizer": ("AdamW", "fused AdamW")}, {"optimizer": "8-bit AdamW"}, "no time", digits=True
+        "8-bit AdamW",
+        {"optimizer": ("AdamW", "fused AdamW")},
+        {"optimizer": "8-bit AdamW"},
+        "no time, but state of 8 bits",
+        digits=True,
     ),
     # bf16 has 8 significant bits: neighbours lie 1/256 to 1/128 of a weight apart, and less than half of that is lost.
-    Change("all in bf16", {"precision": ("fp32", "autocast")}, {"precision": "bf16"}, "no time", digits=True),
+    Change(
+        "all in bf16",
+        {"precision": ("fp32", "autocast")},
+        {"precision": "bf16"},
+        "no time, but updates below 1/512 of a weight are lost",
+        digits=True,
+    ),
     # Every checkpointed block runs forward twice. A forward pass is 2 of the 6 operations a parameter and token (the
     # backward pass is two such products, one for each factor's gradient): at most (6 + 2)/6 of the compute.
     # Chen et al. 2016, arXiv 1604.06174, section 4.
