@@ -8,6 +8,7 @@ import numpy as np
 from tutorlib.errors import Refused
 from tutorlib.records import RunRecord
 from tutorlib.results import Results
+from tutorlib.theory.memory import KINDS
 from tutorlib.theory.memory_line import Length, MemoryLine, Place
 from tutorlib.theory.recipes import Recipe
 
@@ -44,16 +45,16 @@ class Lines:
 
 def line(records: list) -> MemoryLine:
     """The records of one model and recipe, shortest text first."""
-    last = records[-1]
-    places = (
-        Place(
-            tuple(
-                Length.through(time_of(r), r["small"], r["large"], r[f"{at}_small"], r[f"{at}_large"]) for r in records
-            )
-        )
-        for at in ("early", "late")
-    )
-    return MemoryLine(tuple(places), np.asarray(last["step"], dtype=float), last["reserved"])
+    last, at_lengths = records[-1], [lengths(r) for r in records]
+    places = tuple(Place(same) for same in zip(*at_lengths, strict=True))
+    return MemoryLine(places, np.asarray(last["step"], dtype=float), last["reserved"])
+
+
+def lengths(record: RunRecord) -> list[Length]:
+    """The line of every place at the record's length."""
+    few, many = (np.reshape(record[f"places_{size}"], (-1, len(KINDS))) for size in ("small", "large"))
+    settings, time = record.run.settings, time_of(record)
+    return [Length.through(time, settings["small"], settings["large"], *ends) for ends in zip(few, many, strict=True)]
 
 
 def time_of(record: RunRecord) -> int:

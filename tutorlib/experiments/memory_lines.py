@@ -25,12 +25,13 @@ IMAGES = tuple({"model": name, "precision": precision} for name in PICTURES for 
 MEMORY_LINES = Experiment(
     name="memory_lines",
     question="What does a training step take, and how much of it is the batch's?",
-    trial="memory_lines.line",
+    trial="memory_lines.lines",
     points=(
         *({**point, "small": 8, "large": 16} for point in (*FUSED, *MATH)),
         *({**point, "small": 32, "large": 64} for point in (*AGAIN, *IMAGES)),
     ),
     print_under="Followed on shapes for a GPU, second step; {optimizer} as torch steps it by default; no dropout",
     held={"optimizer": "AdamW"},
+    together=("time",),
     seeds=1,
 )

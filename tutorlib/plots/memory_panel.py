@@ -60,7 +60,9 @@ def plot_memory(bars: list[Bar], card: str, room: float) -> Axes:
             ground = {"color": "white", "pad": 1.5}
             axes.text(0.988 * end, row, words, va="center", ha="right", fontsize=9, bbox=ground)
     axes.axvline(room / GIB, color=style.INK, linewidth=1.8)
-    axes.set(xlim=(0, end), ylim=(len(bars) - 0.5, -0.6), xlabel="GiB reserved on the device")
+    axes.set(
+        xlim=(0, end), ylim=(4.5, -0.6), xlabel="GiB reserved, predicted; the driver takes some hundred MiB besides"
+    )
     axes.set_yticks(range(len(bars)), [bar.label for bar in bars])
     axes.tick_params(axis="y", length=0)
     axes.set_title(f"{card} ends at the line: {room / GIB:,.1f} GiB")

@@ -9,49 +9,65 @@ from tutorlib.measure.memory.target import GPU
 from tutorlib.measure.memory.trace import Trace
 from tutorlib.records import Run
 
+# Batches whose highest moments are kept; below 1 they stand for shorter texts.
+KEPT = 2.0 ** np.arange(-3, 13)
 
-def line(run: Run, device: str) -> dict:
-    """The allocated line in bytes, how many times that much is reserved, and bytes by kind, in the order of ``KINDS``.
 
-    Bytes by kind are those of the highest moment of the optimizer's step and, at both batches, of the two
-    :func:`places` in the passes. Shapes alone are followed, so ``device`` does not matter.
+def lines(runs: list[Run], device: str) -> list[dict]:
+    """For each length of a model: the allocated line, how many times that much is reserved, and bytes by kind.
+
+    ``places_small`` and ``places_large`` are bytes by kind, in the order of ``KINDS``, at both batches, of one place
+    in the passes after the other; ``step`` those at the highest moment of the optimizer's step. Places are the same at
+    every length. Shapes alone are followed, so ``device`` does not matter.
     """
+    traces = [followed(run) for run in runs]
+    places = sorted(set().union(*(highest(*pair, run) for pair, run in zip(traces, runs, strict=True))))
+    return [values(*pair, run, places) for pair, run in zip(traces, runs, strict=True)]
+
+
+def followed(run: Run) -> tuple[Trace, Trace]:
     s = run.settings
     options = {name: s[name] for name in ("time", "attention", "checkpointing") if name in s}
     model, loss, example = named(s["model"], **options)
     maker, how = OPTIMIZERS[s["optimizer"]], {"precision": s["precision"], "target": GPU}
-    traces = {b: predict(model, loss, example, maker, micro_batch=b, **how) for b in (s["small"], s["large"])}
-    small, large = traces.values()
+    return tuple(predict(model, loss, example, maker, micro_batch=s[size], **how) for size in ("small", "large"))
+
+
+def highest(small: Trace, large: Trace, run: Run) -> set[int]:
+    """The moments of the passes at which some batch has its peak, with accumulation or without.
+
+    Both traces are of the same program, so their moments are the same too, and each is a line in the batch.
+    """
+    s = run.settings
+    slope = (large.live - small.live) / (s["large"] - s["small"])
+    gradients = np.zeros_like(small.live)
+    for block in small.blocks:
+        if block.kind == "gradients":
+            gradients[block.born : block.died] += small.size(block)
+    # Where micro-batches came before, gradients that are not yet computed lie there already.
+    lacking, passes = gradients.max() - gradients, ~stepping(small)
+    peaks = [small.live + slope * (batch - s["small"]) for batch in KEPT]
+    return {int(np.where(passes, bytes, 0).argmax()) for peak in peaks for bytes in (peak, peak + lacking)}
+
+
+def stepping(trace: Trace) -> np.ndarray:
+    """Which moments belong to the optimizer's steps."""
+    found = np.zeros(len(trace.live), dtype=bool)
+    for _, phase, start, end in trace.spans:
+        found[start:end] = phase == "optimizer"
+    return found
+
+
+def values(small: Trace, large: Trace, run: Run, places: list[int]) -> dict:
+    traces = {run.settings["small"]: small, run.settings["large"]: large}
     allocated = peak_line(traces.get, tuple(traces))
-    few, many = places(small), places(large)
     return {
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters": sum(p.numel() for p in named(run.settings["model"])[0].parameters()),
         "fixed": allocated.fixed,
         "per_example": allocated.per_example,
         "floor": allocated.floor,
         "reserved": large.reserved / large.peak,
-        "step": few["step"],
-        **{f"{place}_small": few[place] for place in ("early", "late")},
-        **{f"{place}_large": many[place] for place in ("early", "late")},
-    }
-
-
-def places(trace: Trace) -> dict[str, tuple[int, ...]]:
-    """Bytes by kind at the highest moment of the optimizer's steps, and of the passes early and late.
-
-    Late is when at least half of the gradients are there. Then activations are mostly gone, so each of the two is a
-    line of its own in the batch where the peak, the larger of them, is bent.
-    """
-    gradients = np.zeros_like(trace.live)
-    for block in trace.blocks:
-        if block.kind == "gradients":
-            gradients[block.born : block.died] += block.bytes
-    stepping = np.zeros(len(trace.live), dtype=bool)
-    for _, phase, start, end in trace.spans:
-        stepping[start:end] = phase == "optimizer"
-    late = 2 * gradients >= gradients.max()
-    moments = {"step": stepping, "early": ~stepping & ~late, "late": ~stepping & late}
-    return {
-        place: tuple(trace.parts(int(np.where(there, trace.live, -1).argmax())).values())
-        for place, there in moments.items()
+        "step": tuple(small.parts(int(np.where(stepping(small), small.live, 0).argmax())).values()),
+        "places_small": tuple(size for place in places for size in small.parts(place).values()),
+        "places_large": tuple(size for place in places for size in large.parts(place).values()),
     }

@@ -36,7 +36,8 @@ class MemoryPanel(Panel):
     """
 
     def __init__(self, results: Results | None = None):
-        self.lines, self.settling = Lines.read(results or store.recorded(MEMORY_LINES)), False
+        self.lines = Lines.read(store.recorded(MEMORY_LINES) if results is None else results)
+        self.settling = False
         super().__init__(
             "the memory of a training step by kind against a card, the plan that fits, and three changes",
             model=dropdown("model", {name: name for name in (*TEXT, *PICTURES)}, "gpt2"),
