@@ -27,7 +27,7 @@ from tutorlib.theory.memory import CARDS, KINDS, static_bytes
 from tutorlib.theory.memory_line import Length, MemoryLine, Place
 from tutorlib.theory.recipes import CHANGES, RECIPES, Recipe
 from tutorlib.theory.shapes import SHAPES, GPT2Shape
-from tutorlib.trials.memory_lines import line as measured_line
+from tutorlib.trials import memory_lines as trial
 from tutorlib.widgets.fit_the_memory import BATCHES, MIB, PANELS, MemoryPanel, times
 
 torch.set_num_threads(1)
@@ -70,18 +70,19 @@ UNRECORDED = [
     ("gpt2", 256, 40, Recipe("fp32", checkpointing=True), 1),
     ("vit-b", 1, 24, Recipe("bf16"), 1),
     ("resnet50", 1, 256, Recipe(), 2),
+    ("llama-1b", 2048, 3, Recipe("fp32", checkpointing=True), 1),
 ]
 
 
 @pytest.mark.parametrize(("model", "time", "micro_batch", "recipe", "accumulation"), UNRECORDED)
-def test_a_point_that_was_not_recorded_agrees_with_the_predictor_within_a_hundredth(
+def test_a_point_that_was_not_recorded_agrees_with_the_predictor_within_a_thousandth(
     lines, model, time, micro_batch, recipe, accumulation
 ):
     trace = followed(model, 1024 if time == 1 else time, micro_batch, recipe, accumulation)
     parts = lines.line(model, recipe).parts(micro_batch, time, accumulation)
-    assert parts.sum() == pytest.approx(trace.peak, rel=0.01)
+    assert parts.sum() == pytest.approx(trace.peak, rel=1e-3)
     for kind, here, there in zip(KINDS, parts, trace.parts().values(), strict=True):
-        assert here == pytest.approx(there, abs=0.01 * trace.peak), kind
+        assert here == pytest.approx(there, abs=1e-3 * trace.peak), kind
 
 
 @pytest.mark.parametrize("attention", ["fused", "math"])
@@ -97,7 +98,8 @@ def test_a_record_is_what_the_trial_measures_now():
         for r in store.recorded(MEMORY_LINES)
         if {"model": "gpt2", "precision": "bf16", "checkpointing": False}.items() <= r.run.settings.items()
     ]
-    assert measured_line(record.run, "cpu") == pytest.approx(dict(record.values), rel=1e-6)
+    (fresh,) = trial.lines([record.run], "cpu")
+    assert fresh == pytest.approx(dict(record.values), rel=1e-6)
 
 
 def test_parts_sum_to_the_peaks_that_the_fitted_line_goes_through():
@@ -105,15 +107,14 @@ def test_parts_sum_to_the_peaks_that_the_fitted_line_goes_through():
     assert len(records) == len(MEMORY_LINES.points) == 38
     for r in records:
         for size in ("small", "large"):
-            passes = max(sum(r[f"{place}_{size}"]) for place in ("early", "late"))
-            assert passes == pytest.approx(r["fixed"] + r["per_example"] * r[size], rel=1e-9)
+            passes = np.reshape(r[f"places_{size}"], (-1, len(KINDS))).sum(axis=1)
+            assert max(passes) == pytest.approx(r["fixed"] + r["per_example"] * r[size], rel=1e-9)
         assert sum(r["step"]) == r["floor"] and 1 <= r["reserved"] < 1.35
 
 
 def test_what_is_allocated_depends_on_batch_times_length_alone_where_attention_is_fused():
-    peaks = {followed("gpt2", time, batch, Recipe()).peak for time, batch in ((1024, 2), (512, 4))}
-    reserved = {followed("gpt2", time, batch, Recipe()).reserved for time, batch in ((1024, 2), (512, 4))}
-    assert len(peaks) == len(reserved) == 1
+    long, short = followed("gpt2", 1024, 16, Recipe()), followed("gpt2", 512, 32, Recipe())
+    assert long.peak == short.peak and long.reserved == short.reserved
 
 
 def test_no_part_is_ever_less_than_nothing(lines):
@@ -121,7 +122,7 @@ def test_no_part_is_ever_less_than_nothing(lines):
         if line := lines.line(model, recipe):
             for time, batch, pieces in itertools.product(times(model), BATCHES, (1, 2)):
                 parts = line.parts(batch, time, pieces)
-                assert parts.min() >= -0.002 * parts.sum(), (model, recipe, time, batch, parts)
+                assert parts.min() >= 0, (model, recipe, time, batch)
 
 
 def test_the_record_has_every_recipe_of_a_text_and_the_precisions_of_an_image(lines):
@@ -235,7 +236,7 @@ def states(panel):
             yield {"model": model, "card": card, "batch": batch, "time": time, "recipe": recipe}
 
 
-def naive_largest(line, room, time, pieces=1, limit=4096):
+def naive_largest(line, room, time, pieces=1, limit=600):
     """Counting upwards, one more at a time."""
     fitting = 0
     while fitting < limit and line.bytes(fitting + 1, time, pieces) <= room:
@@ -270,11 +271,11 @@ def test_a_model_brings_its_own_lengths_and_recipes_in_one_frame(panel, monkeypa
 
 
 def test_the_sentence_names_the_largest_micro_batch_and_a_plan_that_fits_and_keeps_the_batch(panel):
-    for values in itertools.islice(states(panel), 0, None, 11):
+    for values in itertools.islice(states(panel), 0, None, 61):
         said, room = panel.say(**values), CARDS[values["card"]] * MIB
         line, time, batch = panel.lines.line(values["model"], values["recipe"]), values["time"], values["batch"]
         most = naive_largest(line, room, time)
-        if most >= 4096:
+        if most >= 600:
             continue
         assert f"{line.bytes(batch, time) / GIB:,.1f} GiB where {values['card']} has" in said
         if not most:
@@ -288,7 +289,7 @@ def test_the_sentence_names_the_largest_micro_batch_and_a_plan_that_fits_and_kee
 
 def test_changes_are_ranked_by_whether_they_fit_then_by_price_and_none_is_idle(panel):
     ranked = 0
-    for values in itertools.islice(states(panel), 0, None, 7):
+    for values in itertools.islice(states(panel), 0, None, 29):
         room, batch = CARDS[values["card"]] * MIB, values["batch"]
         now = panel.lines.line(values["model"], values["recipe"])
         better = panel.better(**values)

@@ -66,9 +66,9 @@ class Place:
 class MemoryLine:
     """One model under one recipe: the ``places`` of a peak in the passes, and bytes by kind in the ``step``.
 
-    ``reserved`` is how many times the allocated bytes the allocator takes from the device: memory comes in segments
-    and scatters, so this is one share, the one found at the largest batch that was followed. Far from the batches and
-    lengths that were followed the peak is a lower bound: yet another place may take it over.
+    Allocated bytes follow the prediction. ``reserved`` is how many times as many the allocator takes from the device:
+    memory comes in segments and scatters by some hundredths with the batch, so this is one share, the one found at the
+    largest batch that was followed.
     """
 
     places: tuple[Place, ...]

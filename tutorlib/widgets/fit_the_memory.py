@@ -32,7 +32,8 @@ class Better:
 class MemoryPanel(Panel):
     """Predicted bytes of a training step as bars against a card, the plan that fits, and what else would make it fit.
 
-    A frame is a line through two predictions that ship with the package: nothing is followed here, no torch is loaded.
+    A frame is read off lines through two predictions that ship with the package; no torch is loaded. "bf16" stands for
+    fp16 too, which takes as many bytes: some cards, the T4 say, compute fast in fp16 only.
     """
 
     def __init__(self, results: Results | None = None):
