@@ -28,6 +28,10 @@ class Better:
     line: MemoryLine
     largest: int
 
+    @property
+    def holds(self) -> str:
+        return f"up to {self.largest:,}" if self.largest else "still none"
+
 
 class MemoryPanel(Panel):
     """Predicted bytes of a training step as bars against a card, the plan that fits, and what else would make it fit.
@@ -71,14 +75,14 @@ class MemoryPanel(Panel):
         control.value = value
 
     def better(self, model: str, card: str, batch: int, time: int, recipe: Recipe) -> list[Better]:
-        """Changes that let a larger micro-batch fit: the cheapest that make the batch fit first, else the largest."""
+        """Changes that let more fit or take clearly less: the cheapest that make the batch fit first, else the largest."""
         room, found = CARDS[card] * MIB, []
         now = self.lines.line(model, recipe)
-        most, least = now.largest(room, time), now.bytes(1, time)
+        most, bytes = now.largest(room, time), now.bytes(batch, time)
         for change in CHANGES:
             changed = change.applied(recipe)
             line = changed and self.lines.line(model, changed)
-            if line and (line.largest(room, time) > most or (not most and line.bytes(1, time) < least)):
+            if line and (line.largest(room, time) > most or line.bytes(batch, time) < 0.97 * bytes):
                 found.append(Better(change, changed, line, line.largest(room, time)))
 
         def rank(better: Better) -> tuple:
@@ -108,11 +112,11 @@ class MemoryPanel(Panel):
         line, room = self.lines.line(model, recipe), CARDS[card] * MIB
         takes, largest = line.bytes(batch, time) / GIB, line.largest(room, time)
         better = self.better(model, card, batch, time, recipe)
-        listed = "; ".join(f"<b>{b.change.name}</b> (up to {b.largest:,}, {b.change.price})" for b in better[:3])
+        listed = "; ".join(f"<b>{b.change.name}</b> ({b.holds}, {b.change.price})" for b in better[:3])
         asked = f"Batch {batch:,} at once takes {takes:,.1f} GiB where {card} has {room / GIB:,.1f}"
         if largest >= batch:
             return f"{asked}: it fits, as does every micro-batch up to <b>{largest:,}</b>. " + (
-                f"More would fit with {listed}." if listed else "No change here takes less."
+                f"More would fit with {listed}." if listed else "No single change lets more fit."
             )
         if not largest:
             words = f"{asked}, and <b>not even one example</b> fits"
@@ -120,10 +124,10 @@ class MemoryPanel(Panel):
             words = f"{asked}; the largest micro-batch that fits is <b>{largest:,}</b>"
             words += kept(line, room, batch, time)
         if not better:
-            return f"{words}. No change here takes less: a larger card, or several, is what is left."
+            return f"{words}. No change takes less: a larger card, or several, is what is left."
         one = better[0].largest >= batch
         return f"{words}. {'To fit it at once' if one else 'No single change is enough; most is won by'}: {listed}." + (
-            "" if one else self.together(better, model, card, batch, time, recipe)
+            "" if one or len(better) == 1 else self.together(better, model, card, batch, time, recipe)
         )
 
     def together(self, better: list[Better], model, card, batch, time, recipe) -> str:
