@@ -16,6 +16,9 @@ class Precision:
     master: int = 0
 
 
+# What a storage is for. A peak is told as bytes by kind, in this order.
+KINDS = ("parameters", "gradients", "optimizer state", "activations", "logits and loss", "workspace", "examples")
+
 # "mixed" is the recipe of Micikevicius et al. 2018 (arXiv 1710.03740, section 3.1) as Rajbhandari et al. 2020
 # (arXiv 1910.02054, section 3.1) count it: 2 + 2 + 12 bytes with Adam. Autocast keeps everything in fp32 and casts
 # the weights of matrix products for the time of a forward pass: those copies are not static.

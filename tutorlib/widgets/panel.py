@@ -54,3 +54,13 @@ def slider(label: str, options, value, help: str = "") -> widgets.SelectionSlide
         style={"description_width": "150px"},
         layout=widgets.Layout(width="96%", max_width="560px"),
     )
+
+
+def dropdown(label: str, options: dict, value) -> widgets.Dropdown:
+    return widgets.Dropdown(
+        options=tuple(options.items()),
+        value=value,
+        description=label,
+        style={"description_width": "150px"},
+        layout=widgets.Layout(width="96%", max_width="560px"),
+    )

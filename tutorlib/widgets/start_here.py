@@ -10,7 +10,7 @@ from tutorlib.plots.plan_panel import plot_plan
 from tutorlib.theory.flags import TRAINERS, flags
 from tutorlib.theory.plan import DOCUMENTS, Plan
 from tutorlib.theory.reach import nearest_plans
-from tutorlib.widgets.panel import Panel, slider
+from tutorlib.widgets.panel import Panel, dropdown, slider
 
 MICRO_BATCHES, RANKS = (1, 2, 4, 8, 16, 32, 64), (1, 2, 3, 4, 5, 8)
 ACCUMULATIONS = (1, 2, 3, 4, 5, 8, 16, 32, 64, 128)
@@ -133,16 +133,6 @@ def table(plan: Plan, tokens: int) -> str:
     }
     cells = "".join(f"<tr><th style='text-align:left'>{name}</th><td>{value}</td></tr>" for name, value in rows.items())
     return f"<table>{cells}</table>"
-
-
-def dropdown(label: str, options: dict[str, str], value: str) -> widgets.Dropdown:
-    return widgets.Dropdown(
-        options=tuple(options.items()),
-        value=value,
-        description=label,
-        style={"description_width": "150px"},
-        layout=widgets.Layout(width="96%", max_width="560px"),
-    )
 
 
 PANELS = (PlanPanel,)

@@ -9,8 +9,7 @@ import numpy as np
 
 from tutorlib.measure.memory.allocator import Allocator, Full, replay
 from tutorlib.measure.memory.ledger import Block, Ledger
-
-KINDS = ("parameters", "gradients", "optimizer state", "activations", "logits and loss", "workspace", "examples")
+from tutorlib.theory.memory import KINDS
 
 
 @dataclass(frozen=True)
