@@ -10,6 +10,7 @@ from tutorlib.theory.shapes import SHAPES
 GB = 1e9
 NEAR = 0.25  # a number that is said to be "about" something may be a quarter off
 
+ALIVE = ("parameters", "gradients", "optimizer state", "activations", "logits and loss", "workspace", "examples")
 TIME = {"llama-3-8b": 4096, "gpt2": 1024}  # tokens an example
 # What decides the activations, by the name it has in figures.
 RECIPES = {

@@ -1,9 +1,9 @@
-"""Lesson 04: bytes kept for the backward pass, predicted and measured peaks, plans in gigabytes, an artificial budget."""
+"""Lesson 04: bytes kept for the backward pass, predicted peaks beside measured ones, tries in a budget."""
 
 import numpy as np
 
 from tutorlib.errors import Refused
-from tutorlib.records import Experiment, grid
+from tutorlib.records import Experiment, Run, grid
 from tutorlib.theory.activations import layer_activations
 
 BATCHES, LENGTHS = (1, 2, 4, 16), (64, 128, 256, 512)
@@ -50,6 +50,8 @@ LAYERS = Experiment(
 
 MODELS = ("MLP", "CNN", "ResNet", "ViT", "GPT", "GPT, math", "GPT, checkpointing", "GPT, autocast")
 
+CONVOLUTIONS = ("CNN", "ResNet")
+
 PEAKS = Experiment(
     name="predicted_peaks",
     question="Is the prediction what a real step takes?",
@@ -86,17 +88,17 @@ FOUND = Experiment(
 )
 
 
-def saved_by_formula(
-    examples: int, time: int, attention: str, checkpointing: bool, *, width: int, heads: int, blocks: int, vocabulary: int
-) -> float:
+def by_formula(run: Run) -> float:
     """Bytes a GPT in fp32 keeps: the published terms at twice their width, the last norm and the scores' softmax.
 
     Left out, as in the formula: mean and deviation of the norms, and the mask of later positions.
     """
-    numbers = examples * time
-    terms = layer_activations(examples, time, width, heads, attention, checkpointing, dropout=False)
+    s = run.settings
+    numbers = s["micro_batch"] * s["time"]
+    sizes = s["micro_batch"], s["time"], s["width"], s["heads"]
+    terms = layer_activations(*sizes, s["attention"], s["checkpointing"], dropout=False)
     statistics = terms.pop("log-sum-exp of the scores", 0)  # is fp32 already
-    return blocks * (2 * sum(terms.values()) + statistics) + numbers * (8 * width + 4 * vocabulary)
+    return s["blocks"] * (2 * sum(terms.values()) + statistics) + numbers * (8 * s["width"] + 4 * s["vocabulary"])
 
 
 def saved(records, values, *, name: str = "real", over: str = "micro_batch", **kind) -> np.ndarray:

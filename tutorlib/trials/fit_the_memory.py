@@ -71,6 +71,7 @@ def layer(run: Run, device: str) -> dict:
 
 SHORT = GPT2Shape(64, 4, 2, 128, 64)
 
+
 def small(name: str, examples: int):
     """(model, loss, batch, precision) of a small model."""
     pictures = {
