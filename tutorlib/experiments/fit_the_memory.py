@@ -101,10 +101,15 @@ def by_formula(run: Run) -> float:
     return s["blocks"] * (2 * sum(terms.values()) + statistics) + numbers * (8 * s["width"] + 4 * s["vocabulary"])
 
 
-def saved(records, values, *, name: str = "real", over: str = "micro_batch", **kind) -> np.ndarray:
-    """Bytes at every one of ``values``: batches at 128 tokens, or lengths (``over="time"``) of two examples."""
+def at(records, value: int, over: str = "micro_batch", **kind):
+    """The record at one batch of 128 tokens each, or at one length (``over="time"``) of two examples."""
     other = {"time": 128} if over == "micro_batch" else {"micro_batch": 2}
-    return np.array([one(records, **kind, **other, **{over: value})[name] for value in values], dtype=float)
+    return one(records, **kind, **other, **{over: value})
+
+
+def saved(records, values, *, over: str = "micro_batch", **kind) -> np.ndarray:
+    """Bytes that real steps keep, at every batch or every length."""
+    return np.array([at(records, value, over, **kind)["real"] for value in values], dtype=float)
 
 
 def one(records, **settings):

@@ -26,7 +26,6 @@ def saved_verdicts(records: Results) -> list[Verdict]:
     doubled = [values[-1] / values[-2] for values in by_length]
     (_, square), (_, flat) = (lesson.grows(lengths, values) for values in by_length[:2])
     expected = 4 * lesson.SHAPE["heads"] * lesson.SHAPE["blocks"] * 2  # a softmax of 4 bytes, two examples
-    change = "a value beyond the tolerance"
     rows = (
         ("E23", "bytes kept by a real step minus bytes kept on shapes", counted(0, different), "one byte of difference",
          "on shapes alone a forward pass keeps what it keeps for real"),
@@ -43,7 +42,8 @@ def saved_verdicts(records: Results) -> list[Verdict]:
         ("D3-13", "coefficient of length² with math attention ÷ (4 bytes · heads · blocks · examples)",
          near(1, square / expected, 0.05), "5 % off", "… plus batch × length² for every softmax that is kept"),
         ("D3-13", "share of length² at 512 tokens with fused attention",
-         at_most(1e-3, abs(flat) * 512**2 / by_length[1][-1]), "a share above 0.1 %", "… of which fused attention keeps none"),
+         at_most(1e-3, abs(flat) * 512**2 / by_length[1][-1]), "a share above 0.1 %",
+         "… of which fused attention keeps none"),
         ("E23", "bytes with checkpointing ÷ without", all_below(0.2, by_batch[2] / by_batch[1]), "a fifth or more",
          "checkpointing keeps less than a fifth, in a model of two blocks"),
     )  # fmt: skip

@@ -111,7 +111,7 @@ def near(target: float, values, share: float) -> Finding:
 
 
 def all_below(bound: float, values) -> Finding:
-    """For numbers that every run counts the same: *holds* if each is below ``bound``; the largest, the least, the most."""
+    """For such numbers: *holds* if each is below ``bound``; the largest, the least and the most."""
     values = np.array([float(f"{value:.4g}") for value in np.ravel(values)])
     return Finding(
         Estimate(values.max(), values.min(), values.max()), "holds" if values.max() < bound else "does not hold"
