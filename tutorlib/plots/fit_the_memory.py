@@ -52,7 +52,7 @@ def plot_saved(results: Results, guess=None) -> Axes:
     style.batch_axis(beside, lesson.LENGTHS, "tokens an example (two examples)")
     axes.set_ylabel("kept for the backward pass (MiB)")
     axes.plot([], [], **style.THEORY, label="34 + 5as/h, for fp32")
-    axes.legend()
+    axes.legend(loc="upper left")
     style.small_print(axes, results)
     return axes
 
@@ -76,7 +76,8 @@ def plot_table(results: Results, guess=None) -> Axes:
             face = "white" if results.recorded else colour
             axes.plot(value, height + shift, marker, color=colour, markerfacecolor=face, markersize=6, zorder=3)
             if off:
-                axes.plot(value, height + shift, "x", color="white", markersize=4, markeredgewidth=1.2, zorder=4)
+                cross = colour if results.recorded else "white"
+                axes.plot(value, height + shift, "x", color=cross, markersize=4, markeredgewidth=1.2, zorder=4)
             label = recipe if kind else f"{recipe} (bytes a parameter)"
             seen[label] = Line2D([], [], marker=marker, color=colour, linestyle="", markersize=6, label=label)
     if guess:
@@ -86,9 +87,9 @@ def plot_table(results: Results, guess=None) -> Axes:
     said = Line2D([], [], color="0.1", linewidth=2.2, label="the document, ± a quarter")
     axes.set_yticks(range(len(table.ROWS)), [row.name for row in table.ROWS])
     axes.set(xscale="log", xlabel="GB", ylim=(len(table.ROWS) - 0.5, -0.5))
-    style.plain_ticks(axes.xaxis, {value: f"{value:g}" for value in (0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128)})
+    style.plain_ticks(axes.xaxis, {value: f"{value:g}" for value in (0.5, 1, 2, 4, 8, 16, 32, 64, 128)})
     axes.legend(handles=[said, *seen.values()], loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
-    style.small_print(axes, results, "A white cross: more than a quarter off")
+    style.small_print(axes, results, "A cross: more than a quarter off")
     return axes
 
 
