@@ -80,7 +80,7 @@ TIMELINE = Experiment(
     trial="documents_table.timeline",
     points=plans("gpt2", SMALL, (4, 1)),
     print_under="GPT-2 (124M), 4 × 1,024 tokens, autocast to bf16, fused attention, {optimizer}; two whole steps, "
-    "predicted on shapes for a GPU's kernels; time counts storages that come and go, and every phase is drawn equally wide",
+    "predicted on shapes for a GPU's kernels; time counts storages that come and go; phases are drawn equally wide",
     held={"optimizer": "AdamW", "moments": 480},
     seeds=1,
 )

@@ -109,8 +109,8 @@ def finder_verdicts(tries: Results, found: Results) -> list[Verdict]:
         ),
         judge(
             "D4-22",
-            "largest that survives one step ÷ largest that survives two",
-            near(1, one / two if two else np.inf, 0.05),
+            "largest that survives two steps ÷ largest that survives one",
+            near(1, two / one if one else 0, 0.05),
             "the same size",
             says="… and one step is enough to see that it fits",
         ),
