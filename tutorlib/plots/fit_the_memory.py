@@ -47,12 +47,13 @@ def plot_saved(results: Results, guess=None) -> Axes:
         style.plain_ticks(place.yaxis, style.few_values(*place.get_ylim()))
     if guess:
         before = lesson.saved(results, (256,), over="time", **lesson.KINDS[0])[0] / MIB
-        beside.fill_between([480, 540], *(before * factor for factor in guess), label="your guess", **style.GUESS)
+        axes.fill_between([], [], label="your guess", **style.GUESS)  # for the legend, which both share
+        beside.fill_between([480, 540], *(before * factor for factor in guess), **style.GUESS)
     style.batch_axis(axes, lesson.BATCHES, "micro-batch (128 tokens each)")
     style.batch_axis(beside, lesson.LENGTHS, "tokens an example (two examples)")
     axes.set_ylabel("kept for the backward pass (MiB)")
     axes.plot([], [], **style.THEORY, label="34 + 5as/h, for fp32")
-    axes.legend(loc="upper left")
+    beside.legend(*axes.get_legend_handles_labels(), loc="upper left", fontsize=8)
     style.small_print(axes, results)
     return axes
 
