@@ -99,7 +99,12 @@ def finder_verdicts(tries: Results, found: Results) -> list[Verdict]:
     missed = [r["found"] - r["largest"] for r in found]
     made = [r["micro_batch"] * r["accumulation"] for r in some] or [0]
     return [
-        judge("D4-22", "found minus the largest of all sizes tried, three budgets", counted(0, missed), "another size"),
+        judge(
+            "D4-22",
+            f"found minus the largest of all sizes tried, {len(found)} budgets",
+            counted(0, missed),
+            "another size",
+        ),
         judge(
             "D4-22",
             "micro-batch × accumulation, wanted 256",
