@@ -10,6 +10,7 @@ from tutorlib.store import PACKAGE, Store
 from tutorlib.theory.memory import choose
 from tutorlib.verdicts import (
     accumulate_gradients,
+    fit_the_memory,
     measure_the_noise,
     mind_the_batchnorm,
     race_two_speeds,
@@ -25,6 +26,7 @@ LESSONS = {
     "01": measure_the_noise,
     "02": accumulate_gradients,
     "03": mind_the_batchnorm,
+    "04": fit_the_memory,
     "05": race_two_speeds,
 }
 

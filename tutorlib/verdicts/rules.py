@@ -99,6 +99,25 @@ def counted(expected: float, values) -> Finding:
     return Finding(Estimate(farthest, values.min(), values.max()), word)
 
 
+def near(target: float, values, share: float) -> Finding:
+    """For numbers that every run counts the same: *holds* if each is within a ``share`` of ``target``.
+
+    The value farthest off, the least and the most, in four digits.
+    """
+    values = np.array([float(f"{value:.4g}") for value in np.ravel(values)])
+    farthest = values[np.abs(values / target - 1).argmax()]
+    word = "holds" if (np.abs(values / target - 1) <= share).all() else "does not hold"
+    return Finding(Estimate(farthest, values.min(), values.max()), word)
+
+
+def all_below(bound: float, values) -> Finding:
+    """For such numbers: *holds* if each is below ``bound``; the largest, the least and the most."""
+    values = np.array([float(f"{value:.4g}") for value in np.ravel(values)])
+    return Finding(
+        Estimate(values.max(), values.min(), values.max()), "holds" if values.max() < bound else "does not hold"
+    )
+
+
 def verdict(
     claim: str, measured: str, finding: Finding, would_change: str, *, held: str, says: str = "", condition: str = ""
 ) -> Verdict:

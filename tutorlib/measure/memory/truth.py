@@ -1,6 +1,7 @@
 """Measured memory: what a real step saves for backward, and the most that it holds, by three independent counts."""
 
 import multiprocessing
+import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 
@@ -17,6 +18,9 @@ from tutorlib.measure.memory.target import CPU
 from tutorlib.measure.memory.trace import Trace
 from tutorlib.nn import device as devices
 from tutorlib.theory.memory import choose
+
+# The profiler announces itself on the error stream, with the time: nothing that a notebook should keep.
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 
 
 def saved_bytes(forward: Callable, *already: torch.Tensor) -> int:
