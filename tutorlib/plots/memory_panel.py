@@ -54,11 +54,9 @@ def plot_memory(bars: list[Bar], card: str, room: float) -> Axes:
     for row, bar in enumerate(bars):
         size = bar.reserved / GIB
         words = f"{'' if bar.reserved <= room else '✗ '}{size:,.1f}"
-        if size < 0.88 * end:
-            axes.text(size + 0.012 * end, row, words, va="center", fontsize=9)
-        else:  # written where the bar leaves the figure
-            ground = {"color": "white", "pad": 1.5}
-            axes.text(0.988 * end, row, words, va="center", ha="right", fontsize=9, bbox=ground)
+        beside = size < 0.88 * end  # else it is written where the bar leaves the figure
+        where = {"x": size + 0.016 * end, "ha": "left"} if beside else {"x": 0.988 * end, "ha": "right"}
+        axes.text(y=row, s=words, va="center", fontsize=9, **where, bbox={"color": "white", "pad": 1.0})
     axes.axvline(room / GIB, color=style.INK, linewidth=1.8)
     axes.set(
         xlim=(0, end), ylim=(4.5, -0.6), xlabel="GiB reserved, predicted; the driver takes some hundred MiB besides"

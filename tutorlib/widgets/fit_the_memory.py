@@ -75,7 +75,7 @@ class MemoryPanel(Panel):
         control.value = value
 
     def better(self, model: str, card: str, batch: int, time: int, recipe: Recipe) -> list[Better]:
-        """Changes that let more fit or take clearly less: the cheapest that make the batch fit first, else the largest."""
+        """Changes that let more fit or take less: the cheapest that make the batch fit first, else the largest."""
         room, found = CARDS[card] * MIB, []
         now = self.lines.line(model, recipe)
         most, bytes = now.largest(room, time), now.bytes(batch, time)
