@@ -98,7 +98,8 @@ class Experiment(Line):
     those that differ only in what ``together`` names, settings and perhaps "seed".
     ``points`` lists the settings that vary, one mapping a point. ``full`` replaces held settings when
     there is a GPU to spend. ``print_under`` is the small print of its figures, with the names of held
-    settings in braces. ``side_by_side`` groups may be computed in threads: none of them reads a clock, or draws from
+    settings in braces. ``device`` is named where the question is about one, whatever else there is.
+    ``side_by_side`` groups may be computed in threads: none of them reads a clock, or draws from
     torch's one random stream without holding its lock.
     """
 
@@ -111,6 +112,7 @@ class Experiment(Line):
     full: Mapping = field(default_factory=dict)
     together: tuple = ()
     side_by_side: bool = False
+    device: str | None = None
     seeds: int = 24
     base_seed: int = 0
 

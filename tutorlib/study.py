@@ -30,7 +30,7 @@ def study(
     computes the groups, this process stores them. The values are the same whoever computes. Without one, an experiment
     whose groups may run side by side gets a thread for each core of the processor.
     """
-    device, source = devices.pick(device).type, store.source_hash()
+    device, source = devices.pick(device or experiment.device).type, store.source_hash()
     records = records or store.live(experiment.name)
     # A number belongs to its run, its device and its code: a change of any of them measures again.
     known = {r.run.key: r for r in records.load() if r.source == source and r.machine.device == device}

@@ -42,6 +42,12 @@ def plans(model: str, recipe: str, *parts: tuple[int, int]) -> tuple[dict, ...]:
 
 FOUR = ((32, 1), (16, 2), (8, 4), (4, 8))  # plans A to D
 SMALL = "autocast, fused"
+# Model and recipe whose micro-batch of 8 is halved; every accumulation of more than one part has the same peak.
+HALVED = {
+    "8B": ("llama-3-8b", "bf16, fused", (4, 2)),
+    "GPT-2": ("gpt2", SMALL, (4, 8)),
+    "GPT-2,\ncheckpointing": ("gpt2", "autocast, checkpointing", (4, 2)),
+}
 
 PLANS = Experiment(
     name="memory_plans",
@@ -56,6 +62,7 @@ PLANS = Experiment(
     "without what the allocator rounds up; 8B: pure bf16, 4,096 tokens an example; GPT-2: autocast, 1,024",
     held={"optimizer": "AdamW"},
     together=("accumulation",),
+    device="cpu",
     seeds=1,
 )
 
@@ -71,6 +78,7 @@ ACTIVATIONS = Experiment(
     ),
     print_under="Bytes at the end of a forward pass with its loss, predicted on shapes for a GPU's kernels, from one "
     "layer and two, for every further one keeps as much; no dropout; 8B: 4,096 tokens an example, GPT-2: 1,024",
+    device="cpu",
     seeds=1,
 )
 
@@ -82,6 +90,7 @@ TIMELINE = Experiment(
     print_under="GPT-2 (124M), 4 × 1,024 tokens, autocast to bf16, fused attention, {optimizer}; two whole steps, "
     "predicted on shapes for a GPU's kernels; time counts storages that come and go; phases are drawn equally wide",
     held={"optimizer": "AdamW", "moments": 480},
+    device="cpu",
     seeds=1,
 )
 

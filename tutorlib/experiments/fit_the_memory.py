@@ -26,6 +26,7 @@ SAVED = Experiment(
     print_under="GPT of {blocks} blocks, width {width}, {heads} heads, vocabulary {vocabulary}, fp32, no dropout; one "
     "real step on this processor; left: 128 tokens an example, right: two examples",
     held=SHAPE,
+    device="cpu",
     seeds=1,
 )
 
@@ -45,6 +46,7 @@ LAYERS = Experiment(
     print_under="One more layer of {model}, in bytes ÷ (length · examples · width); {micro_batch} examples of {time:,} "
     "tokens, on shapes, for a GPU's kernels",
     held={"model": "gpt2", "micro_batch": 4, "time": 1024},
+    device="cpu",
     seeds=1,
 )
 
@@ -60,6 +62,7 @@ PEAKS = Experiment(
     print_under="Two whole steps with AdamW, predicted on shapes and measured by the events of this processor's "
     "allocator; small models of {examples} examples",
     held={"examples": 8},
+    device="cpu",
     seeds=1,
 )
 
@@ -74,6 +77,7 @@ TRIES = Experiment(
     print_under="MLP with a hidden layer of {width}, AdamW, real steps on this processor in an artificial budget of "
     "{budget:,} bytes",
     held={**NET, "budget": BUDGET},
+    device="cpu",
     seeds=1,
 )
 
@@ -84,6 +88,7 @@ FOUND = Experiment(
     points=grid(budget=(430_000, BUDGET)),
     print_under="MLP with a hidden layer of {width}, AdamW, real steps on this processor; at most {examples} examples",
     held={**NET, "examples": 80, "wanted": WANTED},
+    device="cpu",
     seeds=1,
 )
 

@@ -95,6 +95,42 @@ def plot_table(results: Results, guess=None) -> Axes:
 
 
 @style.look()
+def plot_plans(results: Results, guess=None) -> Axes:
+    """Peaks of plans A to D by what decides them, and 4 × 2 over 8 × 1 for three models; ``guess``: GPT-2's, in %."""
+    axes, beside = style.figure(columns=2, ratios=(3, 2))
+    for place, parts in enumerate(table.FOUR):
+        found, bottom = table.plan(results, "gpt2", table.SMALL, *parts), 0.0
+        stays = {
+            "parameters": found["parameters"],
+            "optimizer state": found["optimizer_state"],
+            "gradients": found["gradients"] if found["accumulation"] > 1 else 0,
+        }
+        for kind, size in {**stays, "activations": found["peak"] - sum(stays.values())}.items():
+            label, colour = LAYERS[kind]
+            label = "all that belongs to examples" if kind == "activations" else label
+            axes.bar(place, size / table.GB, 0.6, bottom, color=colour, label=label if place == 1 else None)
+            bottom += size / table.GB
+        axes.text(place, bottom, f"{bottom:.1f}", ha="center", va="bottom", fontsize=9)
+    axes.set_xticks(
+        range(len(table.FOUR)), [f"{name}: {m} × {k}" for name, (m, k) in zip("ABCD", table.FOUR, strict=True)]
+    )
+    axes.set(ylabel="peak (GB)", title="GPT-2")
+    axes.legend()
+    for place, (*of, parts) in enumerate(table.HALVED.values()):
+        whole, half = (table.plan(results, *of, *each)["peak"] for each in ((8, 1), parts))
+        value = 100 * half / whole
+        style.point(beside, place, Estimate(value, value, value), style.INK, results.recorded)
+    beside.axhline(50, **style.THEORY)
+    if guess:
+        beside.fill_between([0.8, 1.2], *guess, label="your guess", **style.GUESS)
+        beside.legend(loc="lower left")
+    beside.set_xticks(range(len(table.HALVED)), list(table.HALVED))
+    beside.set(xlim=(-0.5, 2.5), ylim=(0, 100), ylabel="peak of 4 × 2 (% of 8 × 1)")
+    style.small_print(axes, results)
+    return axes
+
+
+@style.look()
 def plot_timeline(results: Results, guess=None) -> Axes:
     """Bytes alive by kind through two training steps; ``guess`` is the peak in GB."""
     (axes,) = style.figure(height=4.4)

@@ -143,9 +143,8 @@ def plan_verdicts(plans: Results) -> list[Verdict]:
     """D3-10, D3-23, D3-24, D4-06, D4-08, D4-21: what cutting the batch saves."""
     judge = partial(verdict, held="predicted on shapes for a GPU's kernels; AdamW; memory alone")
     four = np.array([table.plan(plans, *TINY, *parts)["peak"] for parts in table.FOUR], dtype=float)
-    checkpointed = ("gpt2", "autocast, checkpointing")
-    whole = [table.plan(plans, *of, 8, 1) for of in (LARGE, TINY, checkpointed)]
-    halves = [table.plan(plans, *LARGE, 4, 2), table.plan(plans, *TINY, 4, 8), table.plan(plans, *checkpointed, 4, 2)]
+    whole = [table.plan(plans, *of, 8, 1) for *of, _ in table.HALVED.values()]
+    halves = [table.plan(plans, *of, *parts) for *of, parts in table.HALVED.values()]
     peaks = [half["peak"] / one["peak"] for half, one in zip(halves, whole, strict=True)]
     activations = [half["activations"] / one["activations"] for half, one in zip(halves, whole, strict=True)]
     bare = table.plan(plans, *TINY, 4, 1)["peak"] / whole[1]["peak"]

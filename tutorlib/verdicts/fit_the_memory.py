@@ -6,6 +6,7 @@ import numpy as np
 
 from tutorlib.experiments import documents_table as table
 from tutorlib.experiments import fit_the_memory as lesson
+from tutorlib.experiments.memory_lines import MEMORY_LINES
 from tutorlib.records import Verdict
 from tutorlib.results import Results
 from tutorlib.verdicts.documents_table import activation_verdicts, plan_verdicts, static_verdicts
@@ -150,4 +151,4 @@ VERDICTS = (
     ((table.TIMELINE,), timeline_verdicts),
 )
 
-RECORDED = ()
+RECORDED = (MEMORY_LINES,)

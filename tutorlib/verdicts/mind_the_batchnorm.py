@@ -196,4 +196,4 @@ VERDICTS = (
     ((lesson.GHOST,), ghost_verdicts),
 )
 
-RECORDED = ()
+RECORDED = (lesson.ON_MNIST1D,)

@@ -20,7 +20,7 @@ def run(experiment: Experiment, budget: str | None = None, **changes) -> Results
     again goes on from there.
     """
     pick, study = _load()
-    device = pick()
+    device = pick(experiment.device)
     experiment = experiment.at(budget or ("quick" if device.type == "cpu" else "full"), **changes)
     bar = Progress(experiment)
     display(bar)
