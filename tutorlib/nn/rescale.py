@@ -9,11 +9,6 @@ from torch import nn
 from tutorlib.errors import Refused
 
 
-def relu_net(inputs: int = 64, width: int = 32, classes: int = 10) -> nn.Sequential:
-    """Inputs → one hidden ReLU layer → class scores. 2,410 parameters as it stands."""
-    return nn.Sequential(nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, classes))
-
-
 @torch.no_grad()
 def rescaled(model: nn.Sequential, factor: float) -> nn.Sequential:
     """A copy with W₁ ← cW₁, b₁ ← cb₁, W₂ ← W₂/c: ReLU(cz) = c ReLU(z) for c > 0, so no output changes.

@@ -13,7 +13,7 @@ from tutorlib.measure.curvature import top_eigenvalues
 from tutorlib.measure.ensemble import Ensemble, fit_ensemble
 from tutorlib.nn.data import Data, digits
 from tutorlib.nn.models import make
-from tutorlib.nn.rescale import relu_net, rescaled
+from tutorlib.nn.rescale import rescaled
 from tutorlib.records import Run
 from tutorlib.trials import Diverged
 
@@ -94,17 +94,17 @@ def error(model: nn.Module, data: Data, held_out: torch.Tensor) -> float:
 
 
 def relu(seed: int, width: int, device: str) -> nn.Sequential:
-    """A ReLU net whose weights ``seed`` decides: those of the course's perceptron of the same shapes."""
-    net = relu_net(width=width)
-    net.load_state_dict(make("mlp", seed, width=width).state_dict())
-    return net.to(device)
+    """The course's perceptron of one hidden layer, with ReLU in place of tanh."""
+    net = make("mlp", seed, device, width=width)
+    net[1] = nn.ReLU()
+    return net
 
 
 def rescaled_net(runs: list[Run], device: str) -> list:
     """One trained ReLU net a seed, rescaled: how far its outputs, its errors and three kinds of sharpness move.
 
-    ``outputs`` is the largest change of an output over the largest output. Not ``undone`` is the control: the first layer
-    grows and nothing makes up for it.
+    ``outputs`` is the largest change of an output over the largest output. Not ``undone`` is the control: the first
+    layer grows and nothing makes up for it.
     """
     s, seeds = runs[0].settings, sorted({run.seed for run in runs})
     data = Data(problem(device).x.double(), problem(device).y.double())

@@ -12,8 +12,8 @@ from tutorlib.verdicts.rules import above, at_most, below, equal_to, same_ratio,
 
 POINT = 1.0  # of held-out error, in per cent
 HELD = (
-    "a tanh MLP on 256 digits, squared error, SGD without momentum, one training loss for all; rates at which every batch "
-    "arrives, not the best ones"
+    "a tanh MLP on 256 digits, squared error, SGD without momentum, one training loss for all; rates at which every "
+    "batch arrives, not the best ones"
 )
 
 
@@ -39,7 +39,7 @@ def sharpness_verdicts(records) -> list[Verdict]:
         (f"λη/2 at {smallest}, two higher rates", below(0.9, (sharp[:, 0] * lesson.RATES / 2)[:, 1:].mean(axis=1)),
          "a ratio of 0.9 or more", "… and the small batch stays below it"),
         (f"adaptive sharpness, {largest} ÷ {smallest}", same_ratio(large_over_small(adaptive)),
-         "a ratio clearly outside 0.8 … 1.25", "measured in each weight's own size, the batches differ by less than a quarter"),
+         "a ratio clearly outside 0.8 … 1.25", "in each weight's own size, the batches differ by less than a quarter"),
     )  # fmt: skip
     return [judge(words, found, change, says=says) for words, found, change, says in rows]
 
@@ -58,14 +58,15 @@ def claim_verdicts(records) -> list[Verdict]:
     doubling, adaptive = (lesson.cost_of_doubling(records, name) for name in ("sharpness", "adaptive"))
     words = f"batch {lesson.BATCHES[-1]} {{}} batch {lesson.BATCHES[0]}, same rates and training loss"
     return [
-        judge("D2-06", f"λ, {words.format('÷')}", larger, "a ratio of 1 or less", says="a large batch ends in a sharper "
-              "minimum", condition=same),
-        judge("D1-07", f"λ, {words.format('÷')}", larger, "a ratio of 1 or less", says="the noise of small batches avoids "
-              "sharp minima", condition=same),
+        judge("D2-06", f"λ, {words.format('÷')}", larger, "a ratio of 1 or less", 
+              says="a large batch ends in a sharper minimum", condition=same),
+        judge("D1-07", f"λ, {words.format('÷')}", larger, "a ratio of 1 or less", 
+              says="the noise of small batches avoids sharp minima", condition=same),
         judge("D1-07", f"held-out error in points, {words.format('−')}", above(POINT, gap),
               "a gap of more than a point", says="… and so generalizes better, by a point or more"),
         judge("D1-08", f"held-out error in points, {words.format('−')}", above(POINT, gap),
-              "a gap of more than a point", says="a large batch, as good in training, is worse on new data by a point or more"),
+              "a gap of more than a point",
+              says="a large batch, as good in training, is worse on new data by a point or more"),
         judge("D2-07", "points of held-out error for a doubling of λ", above(POINT / 2, doubling),
               "half a point or more", says="a sharper minimum generalizes worse: half a point for a doubling"),
         judge("D2-07", "… of adaptive sharpness", above(POINT / 2, adaptive),
@@ -81,6 +82,7 @@ def rescaling_verdicts(records) -> list[Verdict]:
     ratio = {name: get(name, factor) / get(name, 1) for name in ("sharpness", "box", "adaptive")}
     changes = [np.abs(get("adaptive", c) / get("adaptive", 1) - 1) for c in lesson.FACTORS]
     squares = np.sqrt(get("sharpness", 100) / get("sharpness", 10)) / 10
+    added = get("error", factor) - get("error", 1)
     control = get("outputs", factor, undone=False)
     rows = (
         ("E10", "largest change of an output, c = 1 … 100", at_most(1e-6, outputs), "a change above 1e-6",
@@ -89,13 +91,13 @@ def rescaling_verdicts(records) -> list[Verdict]:
          "control: one layer alone does change the outputs"),
         ("E10", "λ at c = 10 ÷ at c = 1", above(5, ratio["sharpness"], geometric_interval), "a ratio below 5",
          "… its sharpness does change"),
-        ("E10", "√(λ at c = 100 ÷ at c = 10) ÷ 10", same_ratio(squares, within=1.1), "a ratio clearly outside 0.91 … 1.1",
-         "… as c², once the second layer is the sharp one"),
-        ("E10", "ε-sharpness in a box, c = 10 ÷ c = 1", above(1.5, ratio["box"], geometric_interval), "a ratio below 1.5",
-         "… and so does ε-sharpness"),
+        ("E10", "√(λ at c = 100 ÷ at c = 10) ÷ 10", same_ratio(squares, within=1.1),
+         "a ratio clearly outside 0.91 … 1.1", "… as c², once the second layer is the sharp one"),
+        ("E10", "ε-sharpness in a box, c = 10 ÷ c = 1", above(1.5, ratio["box"], geometric_interval),
+         "a ratio below 1.5", "… and so does ε-sharpness"),
         ("E10", "largest change of adaptive sharpness, c = 1 … 100", at_most(1e-6, changes), "a change above 1e-6",
          "adaptive sharpness does not"),
-        ("D2-07", "points of held-out error added by a tenfold rescaling", equal_to(0, get("error", factor) - get("error", 1), 0.1),
+        ("D2-07", "points of held-out error added by a tenfold rescaling", equal_to(0, added, 0.1),
          "any change of the error", "control: a net made 5 times as sharp or more by rescaling keeps its error"),
     )  # fmt: skip
     return [judge(claim, words, found, change, says=says) for claim, words, found, change, says in rows]
