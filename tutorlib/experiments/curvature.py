@@ -43,8 +43,9 @@ RESCALED = Experiment(
 RULERS = ("length", "own size")
 RESCALES = (0.25, 0.5, 1.0, 2.0, 4.0)
 FIRST = {"batch": 8, "rate": 0.1}
-STEPS, LINE = 17, 33  # points across a slice and along the line between
-REACH = {"length": (0.8, 5.0), "own size": (3.0, 1.0)}  # half the width and half the height of a slice
+PLACES = tuple(k * abs(k) / 64 for k in range(-8, 9))  # across a slice, from edge to edge, close together in the middle
+LINE = 33  # points along the line between
+REACH = {"length": (0.5, 3.5), "own size": (2.5, 0.8)}  # half the width and half the height of a slice
 
 LANDSCAPE = Experiment(
     name="landscape",

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from tutorlib.experiments.curvature import FIRST, LINE, REACH, STEPS
+from tutorlib.experiments.curvature import FIRST, LINE, PLACES, REACH
 from tutorlib.measure.curvature import Top, top_eigenvalues
 from tutorlib.measure.landscape import around, between, filter_normalised, random_direction, weights
 from tutorlib.nn.data import Data
@@ -29,7 +29,7 @@ def solution(
 def slices(runs: list[Run], device: str) -> list:
     """The logarithm of the loss around a rescaled solution, and along the straight line to it from the first one.
 
-    ``slice`` holds STEPS × STEPS values, a row a height; ``line`` LINE values, from the first solution to this one.
+    ``slice`` holds a value at PLACES × PLACES, a row a height; ``line`` LINE values, from the first solution to this one.
     By the ruler "length" a slice is θ + a·v + b·r with v the sharpest direction and r a random one, both of length 1.
     By "own size" it is θ + a·|θ|v + b·r, with v the sharpest direction of T H T and r normalised by filters.
     """
@@ -42,7 +42,7 @@ def slices(runs: list[Run], device: str) -> list:
         model, ruler = rescaled(net, run.settings["rescale"]), run.settings["ruler"]
         plain, adaptive = (top_eigenvalues([model], squared_error, data, adaptive=kind)[0] for kind in (False, True))
         directions = axes_of(model, adaptive if ruler == "own size" else plain, ruler)
-        values = around(model, *directions, squared_error, data, np.linspace(-1, 1, STEPS))
+        values = around(model, *directions, squared_error, data, PLACES)
         found.append(
             {
                 "slice": decades(values),
