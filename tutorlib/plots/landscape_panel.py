@@ -31,7 +31,7 @@ def width_of_valley(record, factor: float = 2.0) -> float:
 
 @style.look()
 def plot_landscape(first, second) -> Axes:
-    """Left and middle: the loss around two recorded solutions, the ring of the first on both. Right: the line between."""
+    """Left and middle: the loss around two recorded solutions, the first one's ring on both. Right: between them."""
     row = style.figure(columns=3, height=3.3, ratios=(4, 4, 3), panel=True)
     row[0].figure.subplots_adjust(left=0.09, wspace=0.32, bottom=0.17)
     for axes, record in zip(row, (first, second), strict=False):

@@ -29,7 +29,7 @@ def solution(
 def slices(runs: list[Run], device: str) -> list:
     """The logarithm of the loss around a rescaled solution, and along the straight line to it from the first one.
 
-    ``slice`` holds a value at PLACES × PLACES, a row a height; ``line`` LINE values, from the first solution to this one.
+    ``slice`` holds a value at PLACES × PLACES, a row a height, ``line`` LINE values from the first solution on.
     By the ruler "length" a slice is θ + a·v + b·r with v the sharpest direction and r a random one, both of length 1.
     By "own size" it is θ + a·|θ|v + b·r, with v the sharpest direction of T H T and r normalised by filters.
     """

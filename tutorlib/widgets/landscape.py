@@ -38,8 +38,8 @@ class LandscapePanel(Panel):
         same = "As trained" if rescale == 1 else f"Rescaled by {rescale:g}, λ was {found:.1f} and no output has changed"
         twin = rescale != 1 and {"batch": batch, "rate": rate} == FIRST
         return (
-            f"{same}: on the right λ is <b>{right['sharpness']:.1f}</b> (left {left['sharpness']:.1f}), adaptive sharpness "
-            f"{right['adaptive']:.2f} ({left['adaptive']:.2f}), held-out error {right['error']:.1f} % "
+            f"{same}: on the right λ is <b>{right['sharpness']:.1f}</b> (left {left['sharpness']:.1f}), adaptive "
+            f"sharpness {right['adaptive']:.2f} ({left['adaptive']:.2f}), held-out error {right['error']:.1f} % "
             f"({left['error']:.1f} %). By this ruler the loss doubles within {here:.2g} of the right solution and "
             f"{there:.2g} of the left one; on the line between them it rises to {10 ** max(right['line']):.2f}"
             f"{', though both compute the same function' if twin else ''}."
