@@ -19,7 +19,6 @@ SHARPNESS = Experiment(
     "hidden units, half the squared error summed over classes, SGD until the training loss is {target}; λ: top "
     "eigenvalue of the Hessian on all training examples",
     held={**PROBLEM, "target": 0.1, "most_steps": 12000},
-    full={"examples": 512, "target": 0.05, "most_steps": 40000},
     together=("seed", "rate"),
     side_by_side=True,
     seeds=16,

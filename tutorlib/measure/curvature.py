@@ -136,16 +136,16 @@ def lanczos(hessian: Hessian, tolerance: float, most: int, seed: int) -> list[To
     most = min(most, dimension)
     start = torch.randn(dimension, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     basis = hessian.gradient.new_empty(replicas, most, dimension)
-    basis[:, 0] = start / start.norm()
+    basis[:, 0] = (start / start.norm()).to(basis.dtype)
     diagonal, beside = np.zeros((most, replicas)), np.zeros((most, replicas))
     for step in range(most):
         known = basis[:, : step + 1]
         following = hessian.multiply(basis[:, step])
-        diagonal[step] = (following * basis[:, step]).sum(dim=1).double().cpu()
+        diagonal[step] = (following * basis[:, step]).sum(dim=1).cpu()
         for vectors in (known[:, -2:], known):  # the two that exact arithmetic needs, then all
             following = without(following, vectors)
         length = following.norm(dim=1)
-        beside[step] = length.double().cpu()
+        beside[step] = length.cpu()
         last = step + 1 == most or not beside[step].any()
         if last or (step + 1) % LOOK == 0:
             pairs = [ritz(diagonal[: step + 1, r], beside[: step + 1, r]) for r in range(replicas)]
@@ -184,9 +184,9 @@ def distance(residual: float, values: np.ndarray) -> float:
 
 def finished(hessian: Hessian, basis: torch.Tensor, pairs: list) -> list[Top]:
     """The eigenvectors in the space of the parameters, and their residuals from one more product."""
-    shares = torch.from_numpy(np.array([vector for *_, vector in pairs])).to(basis)
+    shares = torch.from_numpy(np.array([vector for *_, vector in pairs])).to(basis.dtype).to(basis.device)
     vectors = (shares.unsqueeze(1) @ basis).squeeze(1)
-    values = torch.tensor([value for value, *_ in pairs], dtype=torch.float64).to(basis)
+    values = torch.tensor([value for value, *_ in pairs], dtype=basis.dtype, device=basis.device)
     residuals = (hessian.multiply(vectors) - values.unsqueeze(1) * vectors).norm(dim=1).tolist()
     return [
         Top(value, residual, error, basis.shape[1] + 1, vector)

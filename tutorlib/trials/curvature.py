@@ -53,7 +53,8 @@ def sharpness(runs: list[Run], device: str) -> list:
     kinds = {}
     for name in ("sharpness", "adaptive") if well else ():
         settings = {"subsets": own[well], "tolerance": TOLERANCE, "adaptive": name == "adaptive"}
-        kinds[name] = dict(zip(well, top_eigenvalues([models[r] for r in well], squared_error, data, **settings)))  # noqa: B905
+        tops = top_eigenvalues([models[r] for r in well], squared_error, data, **settings)
+        kinds[name] = dict(zip(well, tops, strict=True))
     return [
         {
             **{name: tops[r].value for name, tops in kinds.items()},
@@ -79,7 +80,8 @@ def train_to(models: list[nn.Module], runs: list[Run], data: Data, own: torch.Te
         for chunk in ensemble.chunks:
             outputs = chunk.stack(data.x[own[chunk.replicas]])
             now = losses_of(squared_error, outputs, data.y[own[chunk.replicas]]).tolist()
-            losses[:] = [dict(zip(chunk.replicas, now, strict=True)).get(r, old) for r, old in enumerate(losses)]
+            for replica, value in zip(chunk.replicas, now, strict=True):
+                losses[replica] = value
         ensemble.stop([r for r in ensemble.live if losses[r] <= s["target"]])
 
     settings = {"batch": s["batch"], "steps": s["most_steps"], "subsets": own, "after_step": watch}

@@ -12,8 +12,8 @@ from tutorlib.verdicts.rules import above, at_most, below, equal_to, same_ratio,
 
 POINT = 1.0  # of held-out error, in per cent
 HELD = (
-    "a tanh MLP on 256 digits, squared error, SGD without momentum, one training loss for all; rates at which every "
-    "batch arrives, not the best ones"
+    "a tanh MLP on 256 digits, squared error, SGD without momentum, stopped at one training loss (0.1), short of a "
+    "minimum; rates at which every batch arrives, not the best ones"
 )
 
 
