@@ -34,7 +34,7 @@ def plot_sharpness(results: Results, guess=None) -> Axes:
             error = mean_interval(tables["error"][:, i, j])
             style.point(beside, found[i].value, error, colour, results.recorded, marker, size=5)
         axes.axhline(2 / rate, **style.THEORY, label="2/η" if j == 0 else None)
-        axes.text(7, 2.03 / rate, f"2/{rate:g}", fontsize=8, color="0.35")
+        axes.text(20, 2.06 / rate, f"2/{rate:g}", fontsize=8, color="0.35")
     if guess:
         axes.axhspan(*guess, xmin=0.9, xmax=1.0, label="your guess", **style.GUESS)
     style.batch_axis(axes, lesson.BATCHES)
