@@ -23,11 +23,11 @@ LOOK = 4  # products between two looks at the tridiagonal matrix
 
 @dataclass(frozen=True)
 class Top:
-    """The largest eigenvalue of a Hessian, and how well it is known.
+    """The largest eigenvalue of a Hessian, and how well it is known, both but for rounding.
 
-    An eigenvalue lies within ``residual`` = |Hv − λv| of ``value``, to rounding. ``error`` = min(r, r²/gap) is the
-    usual estimate of the distance to it (Parlett 1998, The Symmetric Eigenvalue Problem), with the gap to the second
-    Ritz value, which may be a little larger than the true one. ``vector`` is v (parameters,), in the order of the
+    An eigenvalue lies within ``residual`` = |Hv − λv| of ``value``. ``error`` = min(r, r²/gap) is the usual estimate of
+    the distance to it (Parlett 1998, The Symmetric Eigenvalue Problem), with the gap to the second Ritz value, which
+    may be a little larger than the true one. ``vector`` is v (parameters,), in the order of the
     model's trainable parameters; ``products`` counts the Hessian-vector products.
     """
 
@@ -108,6 +108,10 @@ class Hessian:
         with sdpa_kernel(SDPBackend.MATH):  # the fused kernels of attention have no second derivative
             losses = losses_of(loss, stack(x, shared), y.expand(len(models), *y.shape) if shared else y)
         self.gradient = self._flat(self._gradient(losses.sum(), create_graph=True))
+        if not bool(torch.isfinite(self.gradient).all()):
+            raise Refused(
+                "loss has a gradient with NaN or infinity; allowed: a finite one. Leave out weights this large"
+            )
         self.size = self._flat(self.parameters).detach().abs() if adaptive else None
 
     def _gradient(self, output: torch.Tensor, **options) -> tuple:
