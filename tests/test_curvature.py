@@ -323,8 +323,8 @@ def test_a_filter_normalised_direction_is_as_long_as_each_filter_and_sees_the_sa
     assert random_direction(model, 3).norm().item() == pytest.approx(1) and len(random_direction(model, 3)) == 113
 
 
-def runs(rate=0.2, batch=16, seeds=(0, 1), **more):
-    held = {**lesson.SHARPNESS.held, "examples": 32, "target": 0.3, "most_steps": 400}
+def runs(rate=0.03, batch=16, seeds=(0, 1), **more):
+    held = {**lesson.SHARPNESS.held, "examples": 32, "target": 0.3, "most_steps": 2000}
     return [Run("x", {**held, "batch": batch, "rate": rate, **more}, seed) for seed in seeds]
 
 
@@ -333,7 +333,7 @@ def test_a_run_ends_at_the_first_look_at_which_its_training_loss_is_at_the_targe
     for run, found in zip(group, trials.sharpness(group, "cpu"), strict=True):
         (own,), (held_out,) = trials.dealt([run.seed], 32)
         mine, model, losses = Data(data.x[own], data.y[own]), make("mlp", run.seed, width=32), []
-        settings = {"batch": 16, "rate": 0.2, "seed": run.seed, "steps": found["steps"]}
+        settings = {"batch": 16, "rate": 0.03, "seed": run.seed, "steps": found["steps"]}
         look = lambda m: losses.append(trials.squared_error(m(mine.x), mine.y).item())  # noqa: B023, E731
         fit(model, trials.squared_error, mine, after_step=look, **settings)
         looks = losses[trials.LOOK - 1 :: trials.LOOK]
