@@ -45,7 +45,7 @@ record: $(VENV)/lab
 
 bench: $(VENV)/test
 	@$(BIN)/python -m pip install -q -c constraints.txt -e ".[bench]"
-	@$(BIN)/python -m pip install -q --no-deps backpack-for-pytorch  # its torchvision would replace torch
+	@$(BIN)/python -m pip install -q --no-deps backpack-for-pytorch curvlinops-for-pytorch  # their torchvision would replace torch
 	@$(BIN)/python tests/bench/run.py --json bench.json
 
 clean:

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from timeit import timeit
 
+import curvature
 import memory
 import numpy as np
 import replicas
@@ -143,6 +144,12 @@ def ensemble():
         yield row(f"64 replicas, batch {batch}", way, times, "ms", **goal)
 
 
+def curvatures():
+    for group, way, times, factor in curvature.curvature(data.digits(1024), timeit):
+        goal = curvature.GOALS.get((group, way))
+        yield row(group, way, times, "ms", **(judged(factor, "≥", goal, "× ours") if goal else {"measured": factor}))
+
+
 def races():
     """The whole study of lesson 05 for SGD: 9 batches × 7 rates × 8 seeds."""
     with tempfile.TemporaryDirectory() as empty:
@@ -203,7 +210,7 @@ def main():
     rows = list(noise("mlp", models.make("mlp", 0), data.digits(1024), mlp_goals))
     rows += noise("cnn", models.make("cnn", 0), data.mnist1d(1024), goals | {"exact_noise": 3.0})
     with device.one_thread():
-        rows += [*ensemble(), *races()]
+        rows += [*ensemble(), *curvatures(), *races()]
     rows += [*imports(), *panels(), *memories()]
     rows += [each for name, limit in SECONDS.items() if chosen.lesson for each in lesson(name, limit)]
     text = [[f"{r[h]:.3g}" if isinstance(r[h], float) else str(r[h] or "") for h in HEADS] for r in rows]
