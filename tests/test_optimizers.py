@@ -140,7 +140,7 @@ def test_lars_is_the_library_s(weight_decay, shape):
 
 
 def test_lamb_without_decay_is_the_library_s_for_the_ratio_undoes_its_missing_bias_correction(monkeypatch):
-    """Without `adam_debias` it divides by 1 − β₁ᵗ behind the ratio; its decay is outside the ratio; it clamps |θ| at 10."""
+    """Without `adam_debias` it divides by 1 − β₁ᵗ behind the ratio; decay is outside the ratio; |θ| ends at 10."""
     monkeypatch.setattr(library("Lamb"), "clamp", float("inf"))
     theirs = functools.partial(library("Lamb"), betas=(0.9, 0.999), eps=1e-14, adam_debias=True)
     same_as(theirs, functools.partial(lamb, eps=1e-14), within=1e-7)
