@@ -112,15 +112,18 @@ def test_without_noise_sgd_s_best_rate_is_near_the_largest_stable_one_and_moment
 
 
 def test_fewest_steps_beat_every_rate_of_a_fine_grid():
-    """With momentum, steps against rate have more than one valley: nearly, on the lesson's kind of problem."""
-    lesson_like = Quadratic.power_law(60)
-    plain = [(SMALL, method, 1.01) for method in METHODS.values() if not method.momentum]
-    for quadratic, method, within in [*plain, *((lesson_like, m, 1.1) for m in lesson.METHODS["momentum"][:2])]:
+    """With momentum, steps against rate have more than one valley: nearly, for the best of the lesson's three."""
+    plain = [(SMALL, [method], 1.01) for method in METHODS.values() if not method.momentum]
+    for quadratic, methods, within in [*plain, (Quadratic.power_law(60), lesson.METHODS["momentum"], 1.1)]:
         for batch in (1, 30, 1000):
-            steps, rate = fewest_steps(quadratic, method, batch, 0.05)
-            rates = method.largest_rate(quadratic) * np.geomspace(1e-4, 1, 400)
-            assert steps <= within * steps_to_target(quadratic, method, rates, batch, 0.05).min()
-            assert steps_to_target(quadratic, method, [rate], batch, 0.05)[0] == pytest.approx(steps, rel=1e-9)
+            found, grid = [], []
+            for method in methods:
+                steps, rate = fewest_steps(quadratic, method, batch, 0.05)
+                rates = method.largest_rate(quadratic) * np.geomspace(1e-4, 1, 400)
+                grid.append(steps_to_target(quadratic, method, rates, batch, 0.05).min())
+                found.append(steps)
+                assert steps_to_target(quadratic, method, [rate], batch, 0.05)[0] == pytest.approx(steps, rel=1e-9)
+            assert min(found) <= within * min(grid)
 
 
 @pytest.mark.parametrize("name", METHODS)
