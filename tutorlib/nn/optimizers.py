@@ -45,9 +45,10 @@ def lion(parameter: torch.Tensor, gradient: torch.Tensor, state, rate, beta1=0.9
     Source: Chen et al. 2023, arXiv 2302.06675, algorithm 2 (rates: section 5).
     """
     mean = torch.zeros_like(gradient) if state is None else state
-    mixed = beta1 * mean + (1 - beta1) * gradient
-    direction = mixed.sign() + 0 * mixed  # the sign of NaN is 0 in torch: a run that has ended would seem to rest
-    return parameter * (1 - rate * weight_decay) - rate * direction, beta2 * mean + (1 - beta2) * gradient
+    mixed = gradient.lerp(mean, beta1)  # β₁ m + (1 − β₁) g
+    direction = torch.add(mixed.sign(), mixed, alpha=0)  # torch says sign(NaN) = 0: a run that ended would seem to rest
+    parameter = parameter * (1 - rate * weight_decay) if turned_on(weight_decay) else parameter
+    return parameter - rate * direction, gradient.lerp(mean, beta2)
 
 
 def lars(parameter: torch.Tensor, gradient: torch.Tensor, state, rate, momentum=0.9, trust=0.001, weight_decay=0.0):
