@@ -12,18 +12,30 @@ from tutorlib.measure.replica_layers import ELEMENTWISE, PLAIN
 from tutorlib.measure.stack import Stack
 
 
-def kfac(stack: Stack, x: torch.Tensor, gradients: list, state, damping=0.01, memory: float = 0.95, loss="softmax"):
+def kfac(
+    stack: Stack,
+    x: torch.Tensor,
+    gradients: list,
+    state,
+    damping=0.01,
+    memory: float = 0.95,
+    loss: str = "softmax",
+    draws: int = 0,
+    seed: int = 0,
+):
     """Each layer's [∂W | ∂b] ← (G + √γ/π)⁻¹ [∂W | ∂b] (A + π√γ)⁻¹, for ``stack`` on ``x`` (replicas, examples, …).
 
     A = E[āāᵀ] of a layer's inputs with a 1 behind them, G = E[ggᵀ] of the gradients at its outputs, where targets are
-    the model's own: exact, in one backward pass for each class. π² = (tr A/size A) / (tr G/size G) shares the
+    the model's own: exact, in one backward pass for each output, or unbiased from ``draws`` passes with random signs,
+    which pays where outputs are many. π² = (tr A/size A) / (tr G/size G) shares the
     ``damping`` γ, a number or one a replica. Both matrices are running means that keep min(1 − 1/k, ``memory``) at
     step k. ``loss`` says what the outputs are for: "softmax" (cross-entropy) or "squared" (the mean over outputs).
     Source: Martens and Grosse 2015, arXiv 1503.05671, sections 3 (factors), 5 (running means; there with sampled
     targets) and 6.3 (damping); its rescaling and momentum of section 6.4 and 7 are left to the optimizer that follows.
     """
-    fresh = factors(stack, x, loss)
-    step, old = (0, fresh) if state is None else state
+    step, old = (0, None) if state is None else state
+    fresh = factors(stack, x, loss, draws, seed=(seed << 32) + step)
+    old = fresh if old is None else old
     keep = min(1 - 1 / (step + 1), memory)
     means = [
         tuple(keep * a + (1 - keep) * b for a, b in zip(*pair, strict=True)) for pair in zip(old, fresh, strict=True)
@@ -51,8 +63,14 @@ def inverse(matrix: torch.Tensor, added: torch.Tensor) -> torch.Tensor:
     return torch.linalg.inv_ex(matrix + added * one).inverse  # never raises: one replica's end is its own
 
 
-def factors(stack: Stack, x: torch.Tensor, loss: str = "softmax") -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """A (replicas, inputs + 1, inputs + 1) and G (replicas, outputs, outputs) of every linear layer, in their order."""
+def factors(
+    stack: Stack, x: torch.Tensor, loss: str = "softmax", draws: int = 0, seed: int = 0
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """A (replicas, inputs + 1, inputs + 1) and G (replicas, outputs, outputs) of every linear layer, in their order.
+
+    With ``draws``, each pass goes back along the columns of S with random signs, the same in all replicas: (Sε)(Sε)ᵀ is
+    S Sᵀ on average.
+    """
     inputs, outputs, signal = [], [], x
     for layer, computed in zip(linear_chain(stack), stack.layers, strict=True):
         if isinstance(layer, nn.Linear):
@@ -61,7 +79,11 @@ def factors(stack: Stack, x: torch.Tensor, loss: str = "softmax") -> list[tuple[
         if isinstance(layer, nn.Linear):
             outputs.append(signal)
     squares = [0.0] * len(outputs)
-    for column in curvature_root(signal.detach(), loss).unbind(dim=-1):
+    columns = curvature_root(signal.detach(), loss)
+    if draws:
+        signs = torch.randint(2, (*columns.shape[1:-1], draws), generator=torch.Generator().manual_seed(seed))
+        columns = columns @ (2 * signs - 1).to(columns) / draws**0.5
+    for column in columns.unbind(dim=-1):
         found = torch.autograd.grad(signal, outputs, column, retain_graph=True)
         squares = [square + g.mT @ g for square, g in zip(squares, found, strict=True)]
     return [(a.mT @ a / x.shape[1], square / x.shape[1]) for a, square in zip(inputs, squares, strict=True)]
