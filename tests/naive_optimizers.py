@@ -88,7 +88,7 @@ def naive_shampoo(start, gradients, rate, momentum=0.0, eps=1e-6, every=1):
     """Matrices and vectors only: explicit sums over all gradients so far, and a general matrix power."""
     position, velocity = start.copy(), np.zeros_like(start)
     for t, gradient in enumerate(gradients):
-        seen = gradients[: t // every * every + 1]
+        seen = gradients[: (t if t < every else t // every * every) + 1]
         if start.ndim == 1:
             full = eps * np.eye(len(start)) + sum(np.outer(g, g) for g in seen)
             direction = fractional_matrix_power(full, -1 / 2).real @ gradient

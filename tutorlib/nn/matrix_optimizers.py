@@ -44,8 +44,9 @@ def shampoo(parameter: torch.Tensor, gradient: torch.Tensor, state, rate, moment
     """θ ← θ − η v with v ← μ v + L^(−1/4) G R^(−1/4); L ← L + G Gᵀ and R ← R + Gᵀ G from L = R = εI.
 
     With k axes there are k such sums and the power is −1/(2k): −1/2 for a vector, full-matrix AdaGrad. The sums never
-    forget, so steps shrink as 1/√t. Roots are taken anew every ``every`` steps, from the first on. Momentum is ours,
-    the paper's algorithm has none. Source: Gupta, Koren and Singer 2018, arXiv 1802.09568, algorithms 1 and 2.
+    forget, so steps shrink as 1/√t. Roots are taken anew every ``every`` steps, and at each of the first ``every``, for
+    one gradient says nothing of most directions, and its root would blow them up. Momentum is ours, the paper's
+    algorithm has none. Source: Gupta, Koren and Singer 2018, arXiv 1802.09568, algorithms 1 and 2.
     """
     axes, order = replica_axes(rate), gradient.ndim - replica_axes(rate)
     floor = eps.reshape(-1, 1) if isinstance(eps, torch.Tensor) else eps
@@ -54,7 +55,7 @@ def shampoo(parameter: torch.Tensor, gradient: torch.Tensor, state, rate, moment
     for axis in range(order):
         rows = unfolded(gradient, axes, axis)
         sums[axis] = sums[axis] + rows @ rows.mT
-        if step % every == 0:
+        if step < every or step % every == 0:
             roots[axis] = inverse_root(sums[axis], 2 * order, floor)
         direction = folded(roots[axis] @ unfolded(direction, axes, axis), direction, axes, axis)
     velocity = momentum * velocity + direction
