@@ -79,7 +79,7 @@ def test_steps_to_the_target_are_where_the_moments_pass_it(name):
                 assert between == pytest.approx(target, rel=1e-9)
 
 
-def test_sgd_is_the_closed_form_of_the_paper_s_theorem():
+def test_sgd_is_its_recursion_solved():
     quadratic, rate, batch = Quadratic.power_law(20), 0.7, 3
     h, c = quadratic.curvature, quadratic.noise
     left = (1 - rate * h) ** 2

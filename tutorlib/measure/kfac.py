@@ -31,7 +31,7 @@ def kfac(
     ``damping`` γ, a number or one a replica. Both matrices are running means that keep min(1 − 1/k, ``memory``) at
     step k. ``loss`` says what the outputs are for: "softmax" (cross-entropy) or "squared" (the mean over outputs).
     Source: Martens and Grosse 2015, arXiv 1503.05671, sections 3 (factors), 5 (running means; there with sampled
-    targets) and 6.3 (damping); its rescaling and momentum of section 6.4 and 7 are left to the optimizer that follows.
+    targets) and 6.3 (damping); its rescaling and momentum of sections 6.4 and 7 are left to the optimizer that follows.
     """
     step, old = (0, None) if state is None else state
     fresh = factors(stack, x, loss, draws, seed=(seed << 32) + step)

@@ -87,7 +87,7 @@ class Method:
 def expected_losses(quadratic: Quadratic, method: Method, rates, batch: float, steps: int) -> np.ndarray:
     """½ Σ h_i E[θ̄_i²] after ``steps``, one a rate.
 
-    For SGD each E[θ_i²] is ρ^t + ηc/(Bh(2 − ηh)) (1 − ρ^t) with ρ = (1 − ηh)²: theorem 1 of the paper, with equality.
+    For SGD each E[θ_i²] is ρ^t + ηc/(Bh(2 − ηh)) (1 − ρ^t) with ρ = (1 − ηh)²: the paper's recursion, solved.
     Steps are taken in powers of two: t and then s of them are A_s (A_t M A_tᵀ + Q_t) A_sᵀ + Q_s, exact for any t.
     """
     matrix, noise, moments = method.recursion(quadratic, rates, batch)
