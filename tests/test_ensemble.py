@@ -381,8 +381,8 @@ def test_a_layer_used_twice_equals_fit(optimizer):
 @pytest.mark.parametrize("weight_decay", [0.0, 0.3])
 @pytest.mark.parametrize("betas", [(0.9, 0.999), (0.5, 0.8)])
 def test_adamw_is_torch_s_own_over_100_steps(betas, weight_decay):
-    settings = {"betas": betas, "weight_decay": weight_decay}
-    same_path(functools.partial(adamw, **settings), functools.partial(torch.optim.AdamW, **settings))
+    ours = functools.partial(adamw, beta1=betas[0], beta2=betas[1], weight_decay=weight_decay)
+    same_path(ours, functools.partial(torch.optim.AdamW, betas=betas, weight_decay=weight_decay))
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])

@@ -23,6 +23,7 @@ from timeit import timeit
 import curvature
 import memory
 import numpy as np
+import optimizers
 import replicas
 import torch
 from torch.nn.functional import cross_entropy
@@ -150,6 +151,12 @@ def curvatures():
         yield row(group, way, times, "ms", **(judged(factor, "≥", goal, "× ours") if goal else {"measured": factor}))
 
 
+def steps():
+    for name, way, times, factor, goal in optimizers.optimizers(timeit):
+        goal = judged(factor, "≥", goal, "× at_once") if way == "one_by_one" else {"measured": factor}
+        yield row(f"64 steps of {name}", way, times, "ms", **goal)
+
+
 def races():
     """The whole study of lesson 05 for SGD: 9 batches × 7 rates × 8 seeds."""
     with tempfile.TemporaryDirectory() as empty:
@@ -210,7 +217,7 @@ def main():
     rows = list(noise("mlp", models.make("mlp", 0), data.digits(1024), mlp_goals))
     rows += noise("cnn", models.make("cnn", 0), data.mnist1d(1024), goals | {"exact_noise": 3.0})
     with device.one_thread():
-        rows += [*ensemble(), *curvatures(), *races()]
+        rows += [*ensemble(), *steps(), *curvatures(), *races()]
     rows += [*imports(), *panels(), *memories()]
     rows += [each for name, limit in SECONDS.items() if chosen.lesson for each in lesson(name, limit)]
     text = [[f"{r[h]:.3g}" if isinstance(r[h], float) else str(r[h] or "") for h in HEADS] for r in rows]

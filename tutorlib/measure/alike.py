@@ -1,6 +1,6 @@
 """What models must share before they can be trained as one, each with the error that says so."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
@@ -82,3 +82,14 @@ def check_subsets(subsets, replicas: int, examples: int) -> torch.Tensor:
     if int(subsets.min()) < 0 or int(subsets.max()) >= examples:
         raise Refused(f"subsets holds {int(subsets.min())} … {int(subsets.max())}; allowed: 0 … {examples - 1}")
     return subsets.cpu().long()
+
+
+def check_knobs(knobs: Mapping[str, Sequence[float]], replicas: int) -> dict[str, torch.Tensor]:
+    """``knobs`` as tensors (replicas,), if there is one finite number for each replica."""
+    checked = {name: torch.as_tensor(values, dtype=torch.float64) for name, values in knobs.items()}
+    for name, values in checked.items():
+        if values.shape != (replicas,) or not values.isfinite().all():
+            raise Refused(
+                f"knobs[{name!r}] is {knobs[name]!r}; allowed: a finite number for each of {replicas} replicas"
+            )
+    return checked

@@ -1,7 +1,7 @@
 """Replicas that share one call: their stacked parameters, their data orders, and who is still finite."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -19,14 +19,24 @@ from tutorlib.nn.data import Data
 class Chunk:
     """Some replicas of an ensemble, moved together; ``alive`` turns false for good where one diverges.
 
-    ``orders`` gives the examples (replicas, batch) of every step, ``paces`` (steps, replicas) the rates.
+    ``orders`` gives the examples (replicas, batch) of every step, ``paces`` (steps, replicas) the rates, ``knobs``
+    (replicas,) by name what else the optimizer, or the ``precondition`` before it, takes a replica.
     """
 
-    def __init__(self, replicas: Sequence[int], models: Sequence[nn.Module], orders: Iterator, paces: torch.Tensor):
+    def __init__(
+        self,
+        replicas: Sequence[int],
+        models: Sequence[nn.Module],
+        orders: Iterator,
+        paces: torch.Tensor,
+        knobs: Mapping[str, torch.Tensor],
+        precondition: Callable | None,
+    ):
         self.replicas, self.stack = list(replicas), Stack([models[replica] for replica in replicas])
         first = next(iter(self.stack.parameters.values()))
         self.rows = torch.arange(len(self.replicas))  # of the orders: who is left
         self.orders, self.paces = orders, iter(paces.to(first))
+        self.knobs, self.precondition, self.memory = {n: k.to(first) for n, k in knobs.items()}, precondition, None
         self.alive = torch.ones(len(self.replicas), dtype=torch.bool, device=first.device)
         self.healthy, self.states = True, [None] * len(self.stack.parameters)
         self.losses: list[torch.Tensor] = []  # (replicas,) of every step since the last one left
@@ -41,15 +51,22 @@ class Chunk:
             losses = losses_of(loss, self.stack(data.x[part]), data.y[part])
             losses = losses * (part.shape[1] / chosen.shape[1])
             total, gradients = total + losses.detach(), added(gradients, self.stack.gradient(losses))
-        self._move(optimizer, gradients, rates, total)
+        knobs = self.knobs
+        if self.precondition:
+            x, knobs = data.x[chosen], {}
+            gradients, self.memory = self.precondition(self.stack, x, gradients, self.memory, **self.knobs)
+        self._move(optimizer, gradients, rates, knobs, total)
 
     @torch.no_grad()
-    def _move(self, optimizer: Callable, gradients: list, rates: torch.Tensor, losses: torch.Tensor) -> None:
+    def _move(self, optimizer: Callable, gradients: list, rates: torch.Tensor, knobs: Mapping, losses: torch.Tensor):
         old, new = self.stack.parameters, {}
         for number, (name, gradient) in enumerate(zip(old, gradients, strict=True)):
             if gradient is not None:  # None where the loss does not see the parameter
-                rate = rates.view(-1, *[1] * (gradient.ndim - 1))
-                new[name], self.states[number] = optimizer(old[name], gradient, self.states[number], rate)
+                shape = (-1, *[1] * (gradient.ndim - 1))
+                own = {name: knob.view(shape) for name, knob in knobs.items()}
+                new[name], self.states[number] = optimizer(
+                    old[name], gradient, self.states[number], rates.view(shape), **own
+                )
         # One number says that all is well. Only if it does not is every replica asked: a loss or a step that is not
         # finite leaves its parameters as they were.
         if not math.isfinite(losses.sum() + get_total_norm(new.values())):
@@ -79,6 +96,7 @@ class Chunk:
         self.replicas, self.rows, self.losses = [self.replicas[row] for row in staying], self.rows[staying], []
         staying = staying.to(self.alive.device)
         self.alive, self.states = self.alive[staying], [kept(state, staying) for state in self.states]
+        self.knobs, self.memory = kept(self.knobs, staying), kept(self.memory, staying)
         self.healthy = bool(self.alive.all())
         self.stack.keep(staying)
         return losses

@@ -1,13 +1,13 @@
 """Many replicas of one model trained at once, each equal to :func:`~tutorlib.measure.fit.fit` with its seed."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import nn
 
 from tutorlib.errors import Refused
-from tutorlib.measure.alike import check_alike, check_subsets
+from tutorlib.measure.alike import check_alike, check_knobs, check_subsets
 from tutorlib.measure.chunk import Chunk, losses_of, orders
 from tutorlib.measure.fit import Fit, pace
 from tutorlib.measure.replica_layers import batched_layers
@@ -33,6 +33,8 @@ def fit_ensemble(
     subsets: torch.Tensor | None = None,
     micro_batch: int | None = None,
     optimizer: Callable = sgd,
+    knobs: Mapping[str, Sequence[float]] | None = None,
+    precondition: Callable | None = None,
     after_step: Callable | None = None,
     chunk: int | None = None,
 ) -> list[Fit]:
@@ -40,7 +42,9 @@ def fit_ensemble(
 
     Everything else is as in ``fit``: a rate is a number or a schedule, micro-batches are accumulated, a replica
     that diverges ends alone with the parameters of the step before. ``subsets`` (replicas, examples) gives each
-    replica its own training examples, as indices into ``data``. ``after_step(ensemble)`` watches, and may
+    replica its own training examples, as indices into ``data``. ``knobs`` are more numbers of the optimizer, by name,
+    one a replica; or of ``precondition(stack, x, gradients, state, **knobs) → (gradients, state)``, if there is one,
+    which sees the whole batch first (:func:`~tutorlib.measure.kfac.kfac`). ``after_step(ensemble)`` watches, and may
     :meth:`~Ensemble.stop` replicas. ``chunk`` replicas share a call; the default never loses to one by one.
     Dropout draws one mask a replica from torch's stream, so it equals ``fit`` in distribution only.
     """
@@ -50,6 +54,7 @@ def fit_ensemble(
             f"models, rates and seeds have {counts[0]}, {counts[1]} and {counts[2]} entries; "
             "allowed: one of each a replica"
         )
+    knobs = check_knobs(knobs or {}, len(models))
     check_alike(models)
     subsets = None if subsets is None else check_subsets(subsets, len(models), len(data))
     examples = len(data) if subsets is None else subsets.shape[1]
@@ -62,7 +67,8 @@ def fit_ensemble(
     ensemble = Ensemble(models, loss)
     for these in np.array_split(np.arange(len(models)), -(-len(models) // chunk)):  # evenly: a chunk of one is slow
         order = orders(examples, batch, [seeds[r] for r in these], None if subsets is None else subsets[these])
-        ensemble.chunks.append(Chunk(these.tolist(), models, order, paces[:, these]))
+        own = {name: values[these] for name, values in knobs.items()}
+        ensemble.chunks.append(Chunk(these.tolist(), models, order, paces[:, these], own, precondition))
     for step in range(steps):
         for member in ensemble.chunks:
             member.step(loss, data, micro_batch, optimizer)
