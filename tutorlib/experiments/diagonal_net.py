@@ -25,8 +25,8 @@ RECOVER = Experiment(
     question="Is there a net where the noise itself is what helps?",
     trial="diagonal_net.recover",
     points=tuple({"noise": noise, "batch": batch, "rate": rate} for noise, batch, rate in ARMS),
-    print_under="Diagonal linear net w = u² − v² from u = v = {start:g}; {dimensions} coordinates of which {sparse} are 1, "
-    "{examples} Gaussian examples without error, new ones for every seed; {steps:,} updates, batches drawn with "
+    print_under="Diagonal linear net w = u² − v² from u = v = {start:g}; {dimensions} coordinates, {sparse} of them 1; "
+    "{examples} Gaussian examples without error, new for every seed; {steps:,} updates, batches drawn with "
     "replacement, no momentum",
     held={"examples": EXAMPLES, "dimensions": 100, "sparse": 5, "start": 0.1, "steps": 10_000},
     together=("seed", "noise", "batch", "rate"),

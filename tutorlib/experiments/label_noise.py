@@ -30,7 +30,7 @@ RANDOM = Experiment(
     name="random_labels",
     question="Can a large batch learn by heart what has no rule?",
     trial="question_generalization.errors",
-    points=({"batch": 20, "steps": 1000, "rate": 0.05}, {"batch": 200, "steps": 300, "rate": 0.2}),
+    points=({"batch": 20, "steps": 1000, "rate": 0.08}, {"batch": 200, "steps": 300, "rate": 0.2}),
     print_under="{examples} digits to train on and {held_out:,} held out, dealt anew for every seed; {wrong} % of the "
     "training labels are wrong: they say nothing about the image; MLP with one hidden layer of {width}, momentum 0.9",
     held={"data": "digits", "held_out": 1000, "examples": 200, "width": 128, "wrong": 90},

@@ -4,25 +4,23 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-KINDS = ("draws", "gaussian")
-
 
 def descend(
     x: np.ndarray, y: np.ndarray, weigh: Callable[[int], np.ndarray], rates: Sequence, steps: int, start: float
 ) -> np.ndarray:
     """Gradient descent on w = u² − v² with weighted examples, from u = v = ``start``: the last w (seeds, d, arms).
 
-    Loss Σ_i a_i (x_i·w − y_i)² / 2n with x (seeds, n, d), y (seeds, n) and weights a = ``weigh(step)`` (seeds, n, arms).
-    With g = Σ_i a_i (x_i·w − y_i) x_i / n the chain rule gives ∂u = 2 u g and ∂v = −2 v g, so a step multiplies u and v.
-    A small start and no noise lead to nearly the w of least ℓ1 norm; noise acts like a smaller start.
+    The loss is Σ_i a_i (x_i·w − y_i)² / 2n, with x (seeds, n, d), y (seeds, n) and weights a = ``weigh(step)``
+    (seeds, n, arms). With g = Σ_i a_i (x_i·w − y_i) x_i / n the chain rule gives ∂u = 2 u g and ∂v = −2 v g: a step
+    multiplies u and v. Without noise a small start leads to nearly the w of least ℓ1 norm; noise acts like a smaller start.
     Source: Woodworth et al. 2020, arXiv 2002.09277; Pesme, Pillaud-Vivien and Flammarion 2021, arXiv 2106.09524.
     """
-    (seeds, n, d), pace = x.shape, 2 * np.asarray(rates, dtype=float) / x.shape[1]
-    u = np.full((seeds, d, len(pace)), start)
+    (seeds, examples, d), rates = x.shape, np.asarray(rates, dtype=float)
+    u = np.full((seeds, d, len(rates)), start)
     v, transposed, y = u.copy(), np.ascontiguousarray(x.transpose(0, 2, 1)), y[..., None]
     with np.errstate(over="ignore", invalid="ignore"):  # an arm that diverges says so at the end
         for step in range(steps):
-            move = pace * (transposed @ (weigh(step) * (x @ (u * u - v * v) - y)))
+            move = 2 * rates / examples * (transposed @ (weigh(step) * (x @ (u * u - v * v) - y)))
             u, v = u * (1 - move), v * (1 + move)
         return u * u - v * v
 

@@ -21,14 +21,18 @@ def recover(runs: list[Run], device: str) -> list:
     x = np.array([np.random.default_rng([k, 7]).standard_normal((s["examples"], s["dimensions"])) for k in seeds])
     truth = np.arange(s["dimensions"]) < s["sparse"]
     y = x @ truth
-    streams = [[np.random.default_rng([k, 8, number]) for number in range(len(arms))] for k in seeds]
+    # Arms that differ in their rate alone draw the same noise.
+    streams = [[np.random.default_rng([k, 8, batch, noise == "gaussian"]) for noise, batch, _ in arms] for k in seeds]
     block = None
 
     def weigh(step):
         nonlocal block
         if step % BLOCK == 0:
             drawn = [
-                [weights(rng, kind, batch, s["examples"], BLOCK) for rng, (kind, batch, _) in zip(row, arms, strict=True)]
+                [
+                    weights(rng, kind, batch, s["examples"], BLOCK)
+                    for rng, (kind, batch, _) in zip(row, arms, strict=True)
+                ]
                 for row in streams
             ]
             block = np.ascontiguousarray(np.array(drawn).transpose(2, 0, 3, 1))  # (steps, seeds, examples, arms)

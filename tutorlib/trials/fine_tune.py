@@ -25,7 +25,9 @@ def tuned(runs: list[Run], device: str) -> list:
     models = [make("mlp", run.seed, device, width=s["width"]) for run in runs]
     first = {"batch": 20, "rates": [s["first_rate"]] * len(runs), "steps": s["first_steps"]}
     train(models, data, runs, others, 1, **first)
-    before = [(error(m, chosen(mirrored, row)), error(m, chosen(data, row))) for m, row in zip(models, held_out, strict=True)]
+    before = [
+        (error(m, chosen(mirrored, row)), error(m, chosen(data, row))) for m, row in zip(models, held_out, strict=True)
+    ]
     plan = {"batch": s["batch"], "rates": [run.settings["rate"] for run in runs], "steps": s["steps"]}
     fits = train(models, mirrored, runs, own, 2, **plan)
     found = []
