@@ -5,7 +5,7 @@ import numpy as np
 from tutorlib.records import Experiment
 from tutorlib.results import column
 
-SMALL, MIDDLE, FULL = 8, 48, 240
+SMALL, MIDDLE, FULL = BATCHES = (8, 48, 240)
 # What was changed: updates and rate of every batch. 90, 15 and 3 updates are 3 epochs, 900, 150 and 30 are 30. Rates
 # of lowest error on mirrored digits, sixteen other seeds, in steps of √2 or 2, further where the best was on an edge.
 SAME_RATE, OWN_RATE, LONGER, UPDATES, GENTLE = "3 epochs, same rate", "3 epochs", "30 epochs", "90 updates", "gentle"

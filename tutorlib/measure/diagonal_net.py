@@ -12,7 +12,8 @@ def descend(
 
     The loss is Σ_i a_i (x_i·w − y_i)² / 2n, with x (seeds, n, d), y (seeds, n) and weights a = ``weigh(step)``
     (seeds, n, arms). With g = Σ_i a_i (x_i·w − y_i) x_i / n the chain rule gives ∂u = 2 u g and ∂v = −2 v g: a step
-    multiplies u and v. Without noise a small start leads to nearly the w of least ℓ1 norm; noise acts like a smaller start.
+    multiplies u and v. Without noise a small start leads to nearly the w of least ℓ1 norm; noise acts like a smaller
+    start.
     Source: Woodworth et al. 2020, arXiv 2002.09277; Pesme, Pillaud-Vivien and Flammarion 2021, arXiv 2106.09524.
     """
     (seeds, examples, d), rates = x.shape, np.asarray(rates, dtype=float)

@@ -21,8 +21,9 @@ def recover(runs: list[Run], device: str) -> list:
     x = np.array([np.random.default_rng([k, 7]).standard_normal((s["examples"], s["dimensions"])) for k in seeds])
     truth = np.arange(s["dimensions"]) < s["sparse"]
     y = x @ truth
-    # Arms that differ in their rate alone draw the same noise.
-    streams = [[np.random.default_rng([k, 8, batch, noise == "gaussian"]) for noise, batch, _ in arms] for k in seeds]
+    streams = [  # arms that differ in their rate alone draw the same noise
+        [np.random.default_rng([k, 8, batch, int(noise == "gaussian")]) for noise, batch, _ in arms] for k in seeds
+    ]
     block = None
 
     def weigh(step):

@@ -1,8 +1,9 @@
-"""Lesson 06: where every example is seen once there is nothing to generalize over."""
+"""Lesson 06: where every example is seen once there is no gap to widen."""
 
 from functools import partial
 
 from tutorlib.experiments import stream as lesson
+from tutorlib.experiments.stream import FEW, LARGE, MIDDLE, SMALL
 from tutorlib.records import Verdict
 from tutorlib.theory.statistics import geometric_interval
 from tutorlib.verdicts.rules import above, below, same_ratio, verdict
@@ -10,33 +11,30 @@ from tutorlib.verdicts.rules import above, below, same_ratio, verdict
 
 def stream_verdicts(records) -> list[Verdict]:
     """E32: the loss on fresh examples over the loss on those seen, once or often, at three batches."""
-    judge = partial(
-        verdict, held="a teacher's classes of Gaussian inputs, 16,384 examples in all, MLP; no language model"
-    )
+    judge = partial(verdict, held="a teacher's classes of Gaussian inputs, 16,384 in all, MLP; no language model")
     loss = partial(lesson.loss, records)
 
     def ratio(batch, examples=lesson.SEEN):
         return loss(batch, examples) / loss(batch, examples, "train")
 
-    behind = loss(lesson.LARGE) / loss(lesson.SMALL)
-    behind_seen = loss(lesson.LARGE, name="train") / loss(lesson.SMALL, name="train")
+    behind = loss(LARGE) / loss(SMALL)
+    behind_seen = loss(LARGE, name="train") / loss(SMALL, name="train")
+    more, less = (partial(rule, 1, interval=geometric_interval) for rule in (above, below))
     clearly = partial(above, 1.1, interval=geometric_interval)
-    over = "loss on fresh examples ÷ on seen ones, "
+    alike = partial(same_ratio, within=1.1)
+    over, few, beyond, under = "fresh ÷ seen, ", "512 examples 32 times", "a ratio beyond 1.1", "a ratio below 1.1"
     rows = (
-        ("D2-01", over + "batch 4,096 over batch 16, each example once", above(1, ratio(lesson.LARGE) / ratio(lesson.SMALL), geometric_interval),
-         "a ratio that rises with the batch", ""),
-        ("E32", over + "batch 16, each example once", same_ratio(ratio(lesson.SMALL), within=1.1), "a ratio beyond 1.1",
-         "seen once: fresh and seen examples cost the same"),
-        ("E32", over + "batch 4,096, each example once", same_ratio(ratio(lesson.LARGE), within=1.1), "a ratio beyond 1.1",
-         "… at a large batch too"),
-        ("E32", over + "batch 16, 512 examples 32 times (control)", clearly(ratio(lesson.SMALL, lesson.FEW)), "a ratio below 1.1",
-         "seen often, they do not"),
-        ("E32", over + "batch 256 over batch 16, 512 examples 32 times", below(1.25, ratio(lesson.MIDDLE, lesson.FEW) / ratio(lesson.SMALL, lesson.FEW), geometric_interval),
-         "a ratio above 1.25", "… and the larger batch does not widen that gap"),
-        ("E32", "loss on fresh examples, batch 4,096 ÷ 16, as many examples once", clearly(behind), "a ratio below 1.1",
-         "what a large batch costs in a stream: it is behind"),
-        ("E32", "… and on examples seen", clearly(behind_seen), "a ratio below 1.1", "… on what it has seen, as much"),
-        ("E32", "loss on fresh examples, batch 256 ÷ 16", same_ratio(loss(lesson.MIDDLE) / loss(lesson.SMALL), within=1.05),
-         "a ratio beyond 1.05", "… and below some size it costs nothing"),
+        ("D2-01", over + "batch 4,096 over batch 16, each example once", more(ratio(LARGE) / ratio(SMALL)),
+         "a ratio that rises with the batch", "one pass over fresh data: too large a batch hurts generalization"),
+        ("E32", over + "batch 16, each example once", alike(ratio(SMALL)), beyond, "seen once, an example is as fresh"),
+        ("E32", over + "batch 4,096, each example once", alike(ratio(LARGE)), beyond, "… at a large batch, too"),
+        ("E32", over + f"batch 16, {few} (control)", clearly(ratio(SMALL, FEW)), under, "seen often, it is not"),
+        ("E32", over + f"batch 256 over batch 16, {few}", less(ratio(MIDDLE, FEW) / ratio(SMALL, FEW)),
+         "a gap that widens", "… and there the larger batch has the smaller gap"),
+        ("E32", "fresh, batch 4,096 ÷ 16, each example once", clearly(behind), under,
+         "what a large batch costs in one pass: it stays behind"),
+        ("E32", "seen, batch 4,096 ÷ 16, each example once", clearly(behind_seen), under, "… on what it has seen, too"),
+        ("E32", "fresh, batch 256 ÷ 16, each example once", alike(loss(MIDDLE) / loss(SMALL)), beyond,
+         "… and a moderate one costs nothing"),
     )  # fmt: skip
     return [judge(claim, words, finding, change, says=says) for claim, words, finding, change, says in rows]
