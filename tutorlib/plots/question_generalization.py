@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from tutorlib.experiments import diagonal_net, fine_tune, label_noise, stream
 from tutorlib.experiments import question_generalization as lesson
 from tutorlib.plots import style
-from tutorlib.results import Results, column
+from tutorlib.results import Results
 from tutorlib.theory.statistics import geometric_interval, mean_interval
 
 MARKERS = ("o", "s", "D")  # small, large, full: never told by colour alone
