@@ -26,7 +26,7 @@ def trio(axes: Axes, x: float, columns: dict, recorded: bool, largest: float, fi
 def plot_budgets(digits: Results, mnist1d: Results, guess=None) -> Axes:
     """Held-out error of three batches under four budgets, on two data sets; short lines are training errors.
 
-    ``guess`` is the full batch's error on digits after 500 updates.
+    ``guess`` is the full batch's error on digits after 500 updates. The axis of digits is logarithmic above 5 %.
     """
     both = style.figure(columns=2, height=3.9)
     names = ("small: 10", "large: 100", "full: 500")
@@ -38,10 +38,12 @@ def plot_budgets(digits: Results, mnist1d: Results, guess=None) -> Axes:
             trio(axes, x, errors, results.recorded, 700, fitted, labels=None if x else names)
         axes.plot([], [], color="0.4", label="training error", **FIT)
         axes.set_xticks(range(len(lesson.BUDGETS)), [name.replace(", ", ",\n") for name in lesson.BUDGETS], fontsize=8)
-        axes.set(title=data, xlim=(-0.5, len(lesson.BUDGETS) - 0.5), ylim=(-2, None))
-    style.band(both[0], guess)
+        axes.set(title=data, xlim=(-0.5, len(lesson.BUDGETS) - 0.5), ylim=(-0.4, None))
+    both[0].set_yscale("symlog", linthresh=5, linscale=1.5)
+    style.plain_ticks(both[0].yaxis, {error: f"{error}" for error in (0, 1, 2, 3, 4, 5, 10, 20, 40, 60)})
+    style.band(both[0], guess, xmin=0.5, xmax=0.75)
     both[0].set_ylabel("error (%)")
-    both[0].legend(fontsize=8)
+    both[1].legend(*both[0].get_legend_handles_labels(), fontsize=8, loc="lower left")
     style.small_print(both[0], digits, "Right: mnist1d, 2,000 held out")
     return both[0]
 
@@ -68,7 +70,7 @@ def plot_labels(results: Results, guess=None) -> Axes:
             axes.fill_between([0.68, 0.92], *(start + points for points in guess), label="your guess", **style.GUESS)
     axes.plot([], [], color="0.4", label="training labels missed", **FIT)
     axes.set_xticks(range(len(groups)), [name for name, *_ in groups])
-    axes.set(ylabel="error (%)", xlim=(-0.5, 2.5), ylim=(-2, None))
+    axes.set(ylabel="error (%)", xlim=(-0.5, 2.5), ylim=(-1, None))
     axes.legend(fontsize=8)
     style.small_print(axes, results)
     return axes
