@@ -52,7 +52,6 @@ def test_a_trial_is_fit_on_the_seed_s_own_examples_and_the_share_of_wrong_answer
     for name, (x, y) in {"error": (data.x[held_out], data.y[held_out]), "train": (given.x, given.y)}.items():
         wrong = [int(model(image[None]).argmax() != label) for image, label in zip(x, y, strict=True)]
         assert values[name] == pytest.approx(100 * np.mean(wrong), abs=0.6)
-    assert values["loss"] == pytest.approx(cross_entropy(model(given.x), given.y).item(), rel=1e-4)
 
 
 @pytest.mark.parametrize("wrong", [0, 30, 90])
@@ -214,7 +213,7 @@ def audit_as_found(run, sign=1.0):
     error = 10 + lacking * size + (0.0 if best else 20 * size) + 0.8 * size * (s["steps"] in (100, 5000))
     error -= size * (s["steps"] == 500)
     error += 2.3 * (s["steps"] == 100) * sign + (0.6 * sign if s["rate"] == lesson.CALM else 0.0)
-    return {"error": error + noise(run), "train": max(error - 5 + noise(run), 0.0), "loss": 0.1}
+    return {"error": error + noise(run), "train": max(error - 5 + noise(run), 0.0)}
 
 
 def test_verdicts_on_the_budgets_can_hold_and_can_fail():
@@ -226,7 +225,9 @@ def test_verdicts_on_the_budgets_can_hold_and_can_fail():
     assert words(right, "D0-24") == {"holds if"} and words(wrong, "D0-24") == {"does not hold"}
     assert words(right, "D2-08") == {"holds"} and words(wrong, "D2-08") == {"does not hold"}
     assert words(right, "D0-01") == {"does not hold"}
-    flat = made_up(lesson.DIGITS, lambda run: {"error": 5 + noise(run), "train": noise(run), "loss": 0.0})
+    owed = [{word for (_, says, _), word in rows.items() if "owes to its high rate" in says} for rows in (right, wrong)]
+    assert owed == [{"holds"}, {"does not hold"}]
+    flat = made_up(lesson.DIGITS, lambda run: {"error": 5 + noise(run), "train": noise(run)})
     flat = told(verdicts.digits_verdicts, flat)
     assert words(flat, "D0-01") == {"holds"} and "holds" not in words(flat, "D0-16")
     same = {word for (_, says, _), word in flat.items() if "the same within" in says}
@@ -237,7 +238,7 @@ def labels_as_found(run, learns=1.0):
     s = run.settings
     hurt = 10 * learns if (s["wrong"], s["batch"], s["rate"]) == (30, 10, label_noise.SAME) else 0.0
     clean = -2 * learns * (s["batch"] == 10) if not s["wrong"] else 0.0
-    return {"error": 11 + hurt + clean + noise(run), "train": 33 - hurt / 2 + noise(run), "loss": 1.0}
+    return {"error": 11 + hurt + clean + noise(run), "train": 33 - hurt / 2 + noise(run)}
 
 
 def test_verdicts_on_wrong_labels_can_hold_and_can_fail():
@@ -253,7 +254,7 @@ def test_verdicts_on_wrong_labels_can_hold_and_can_fail():
 def test_verdicts_on_random_labels_can_hold_and_can_fail(missed, worse, expected):
     def values(run):
         late = worse * (run.settings["batch"] == 200)
-        return {"train": abs(missed + noise(run)), "error": 90 + late + noise(run), "loss": 0.0}
+        return {"train": abs(missed + noise(run)), "error": 90 + late + noise(run)}
 
     rows = told(verdicts.random_verdicts, made_up(label_noise.RANDOM, values))
     assert words(rows, "E31") == expected
@@ -267,6 +268,11 @@ def distance_as_found(run, helps=1.0):
     return {"distance": 0.5 * float(np.exp(-1.2 * helps * strength**1.5 + noise(run, 0.02))), "loss": 1e-5}
 
 
+def fair_to_the_full_batch(s):
+    distance = 0.1 if (s["batch"], s["rate"]) == (40, diagonal_net.SHORT) else 0.5 if s["batch"] == 40 else 0.2
+    return {"distance": distance, "loss": 1e-5}
+
+
 def test_verdicts_on_the_diagonal_net_can_hold_and_can_fail():
     right = told(verdicts.noise_verdicts, made_up(diagonal_net.RECOVER, distance_as_found))
     assert words(right, "D2-05") == {"holds if"} and words(right, "E07") == words(right, "E08") == {"holds"}
@@ -276,6 +282,9 @@ def test_verdicts_on_the_diagonal_net_can_hold_and_can_fail():
     assert controls == {"holds"}
     spoilt = made_up(diagonal_net.RECOVER, lambda run: distance_as_found(run) | {"loss": 0.1})
     assert "does not hold" in words(told(verdicts.noise_verdicts, spoilt), "E07")
+    slow = made_up(diagonal_net.RECOVER, lambda run: fair_to_the_full_batch(run.settings))  # it does best at a low rate
+    slow = {says: word for (_, says, _), word in told(verdicts.noise_verdicts, slow).items()}
+    assert slow["noise helps, whatever rate the full batch takes"] == "does not hold"
     loud = made_up(diagonal_net.RECOVER, lambda run: {"distance": 0.2 * run.settings["rate"] / 0.005, "loss": 1e-5})
     assert [word for (_, says, _), word in told(verdicts.noise_verdicts, loud).items() if "high rate" in says] == [
         "does not hold"
@@ -306,7 +315,7 @@ def test_verdicts_on_widths_can_hold_and_can_fail(helps):
         wide, full, large = s["width"] == 256, s["batch"] == 500, s["batch"] == 100
         gap = (0.5 if wide else 5.0) if helps else 3.0
         depth = (2.0 if helps else -2.0) * wide
-        return {"error": 70 + gap * full + depth + (3 if helps else -1) * large + noise(run), "train": 0.0, "loss": 0.0}
+        return {"error": 70 + gap * full + depth + (3 if helps else -1) * large + noise(run), "train": 0.0}
 
     rows = told(verdicts.width_verdicts, made_up(lesson.WIDER, values))
     for claim in ("D2-03", "D2-11", "D2-16"):
@@ -348,7 +357,7 @@ def points(axes):
 
 def test_the_figure_of_the_budgets_shows_every_batch_under_every_budget():
     results = made_up(lesson.DIGITS, audit_as_found)
-    mnist1d = made_up(lesson.MNIST1D, lambda run: {"error": 66 + noise(run), "train": 0.0, "loss": 0.0})
+    mnist1d = made_up(lesson.MNIST1D, lambda run: {"error": 66 + noise(run), "train": 0.0})
     axes = plots.plot_budgets(results, mnist1d, (4, 6))
     beside = axes.figure.axes[1]
     assert len(points(axes)) == len(points(beside)) == 12
@@ -371,7 +380,7 @@ def test_the_other_figures_show_what_was_measured():
     assert len(points(plots.plot_diagonal(found, (0.1, 0.2)))) == len(diagonal_net.ARMS)
     once = plots.plot_stream(made_up(stream.STREAM, stream_as_found), (1, 1.1))
     assert len(points(once)) == 6 and len(points(once.figure.axes[1])) == 4
-    widths = made_up(lesson.WIDER, lambda run: {"error": float(run.settings["width"]), "train": 0.0, "loss": 0.0})
+    widths = made_up(lesson.WIDER, lambda run: {"error": float(run.settings["width"]), "train": 0.0})
     assert sorted(y for _, y in points(plots.plot_widths(widths, (1, 2)))) == [16] * 3 + [64] * 3 + [256] * 3
     tuned = plots.plot_fine_tune(made_up(fine_tune.TUNED, tuned_as_found), (5, 9))
     arms = sum(len(plans) for plans in fine_tune.BUDGETS.values())
@@ -443,4 +452,4 @@ def test_the_usual_mistakes_are_named(wrong, words):
 
 def test_a_paired_difference_keeps_shared_seeds_in_their_order():
     assert paired_difference({2: 1.0, 0: 5.0, 7: 0.0}, {0: 6.0, 2: 4.0, 9: 1.0}).tolist() == [1.0, 3.0]
-    assert column(made_up(lesson.DIGITS, audit_as_found), "loss", batch=500, steps=10, rate=1.4).shape == (24,)
+    assert column(made_up(lesson.DIGITS, audit_as_found), "error", batch=500, steps=10, rate=1.4).shape == (24,)

@@ -13,7 +13,7 @@ from tutorlib.trials.mind_the_batchnorm import MOMENTUM, chosen, dealt, error, p
 
 
 def errors(runs: list[Run], device: str) -> list:
-    """Error on the seed's own training examples and on its own held-out ones, in per cent, and the training loss.
+    """Error on the seed's own held-out examples and on its own training examples ("train"), in per cent.
 
     ``wrong`` of the training labels, in per cent, are replaced by one of the nine other classes; the held-out ones stay
     as they are. ``train`` counts against the labels the net was given.
@@ -35,9 +35,7 @@ def errors(runs: list[Run], device: str) -> list:
         optimizer=MOMENTUM,
     )
     return [
-        Diverged()
-        if done.diverged
-        else {"error": error(model, chosen(data, unseen)), "train": error(model, seen), "loss": loss_on(model, seen)}
+        Diverged() if done.diverged else {"error": error(model, chosen(data, unseen)), "train": error(model, seen)}
         for model, done, seen, unseen in zip(models, fits, given, held_out, strict=True)
     ]
 
@@ -49,8 +47,3 @@ def mislabelled(data: Data, wrong: float, seed: int, classes: int = 10) -> Data:
     labels = data.y.clone()
     labels[moved] = (labels[moved] + torch.from_numpy(rng.integers(1, classes, len(moved)))) % classes
     return Data(data.x, labels)
-
-
-@torch.no_grad()
-def loss_on(model: torch.nn.Module, data: Data) -> float:
-    return float(cross_entropy(model(data.x), data.y))

@@ -10,7 +10,6 @@ from tutorlib.nn.models import make
 from tutorlib.records import Run
 from tutorlib.trials import Diverged
 from tutorlib.trials.mind_the_batchnorm import MOMENTUM
-from tutorlib.trials.question_generalization import loss_on
 
 INPUTS, TEACHER_WIDTH, TEACHER_SEED = 20, 32, 1_000_003
 
@@ -41,6 +40,11 @@ def once_or_often(runs: list[Run], device: str) -> list:
         Diverged() if done.diverged else {"train": loss_on(model, old), "loss": loss_on(model, new)}
         for model, done, old, new in zip(models, fits, own, fresh, strict=True)
     ]
+
+
+@torch.no_grad()
+def loss_on(model: torch.nn.Module, data: Data) -> float:
+    return float(cross_entropy(model(data.x), data.y))
 
 
 def taught(seed: int, examples: int, device: str) -> Data:
