@@ -421,6 +421,11 @@ def not_significant(small, large, margin):
     return value, "same" if 0 in wide else "different"
 
 
+def by_its_mean(small, large, margin):
+    value, _ = fair(small, large, margin)
+    return value, "same" if abs(value) < margin else "different"
+
+
 def turned(small, large, margin):
     value, word = fair(small, large, margin)
     return -value, word
@@ -439,6 +444,7 @@ def test_the_right_comparison_is_solved():
         (in_order, "Subtract seed by seed"),
         (not_significant, "p > 0.05 is not 'the same'"),
         (not_significant, "p < 0.05 says the difference is not zero"),
+        (by_its_mean, "Ask whether the interval is inside"),
         (turned, "small minus large"),
         (lambda *a: 1 / 0, "ZeroDivisionError"),
         (lambda *a: (0.0, "equal"), "the word is one of same, different, cannot say"),
