@@ -13,6 +13,7 @@ from tutorlib.verdicts import (
     fit_the_memory,
     measure_the_noise,
     mind_the_batchnorm,
+    question_generalization,
     race_two_speeds,
     repeats,
     start_here,
@@ -28,6 +29,7 @@ LESSONS = {
     "03": mind_the_batchnorm,
     "04": fit_the_memory,
     "05": race_two_speeds,
+    "06": question_generalization,
 }
 
 

@@ -1,0 +1,461 @@
+"""Lesson 06: its trials equal their definitions, its verdicts can fail, its figures show what was measured."""
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from tutorlib.checks.question_generalization import check_fair_comparison, paired_difference
+from tutorlib.experiments import diagonal_net, fine_tune, label_noise, stream
+from tutorlib.experiments import question_generalization as lesson
+from tutorlib.measure.diagonal_net import descend, weights
+from tutorlib.measure.fit import fit
+from tutorlib.nn.data import Data
+from tutorlib.nn.models import make
+from tutorlib.plots import question_generalization as plots
+from tutorlib.records import Machine, Run, RunRecord
+from tutorlib.results import Results, column
+from tutorlib.study import find_trial
+from tutorlib.theory.statistics import mean_interval
+from tutorlib.trials import diagonal_net as diagonal_trials
+from tutorlib.trials import fine_tune as fine_trials
+from tutorlib.trials import question_generalization as trials
+from tutorlib.trials import stream as stream_trials
+from tutorlib.trials.mind_the_batchnorm import MOMENTUM, chosen, dealt, problem
+from tutorlib.verdicts import question_generalization as verdicts
+from tutorlib.verdicts.claims import CLAIMS
+
+MACHINE = Machine("cpu", "made up", 1, "3.12.1", "2.6.0", "0.1.0")
+SMALL = {"data": "digits", "held_out": 200, "examples": 60, "width": 16, "wrong": 30, "batch": 6, "steps": 12}
+EXPERIMENTS = [experiment for experiments, _ in verdicts.VERDICTS for experiment in experiments]
+
+
+def made_up(experiment, values):
+    records = (RunRecord(run, "ok", values(run), MACHINE, "0" * 16) for run in experiment.runs())
+    return Results(experiment, tuple(records))
+
+
+def runs(seeds=(0, 1), **settings):
+    return [Run("x", {**SMALL, **settings}, seed) for seed in seeds]
+
+
+def test_a_trial_is_fit_on_the_seed_s_own_examples_and_the_share_of_wrong_answers():
+    these = runs((3, 4), rate=0.05)
+    values = trials.errors(these, "cpu")[1]
+    data = problem("digits", "cpu")
+    held_out, own = (rows[1] for rows in dealt(these, data, 200, 60))
+    assert not set(held_out.tolist()) & set(own.tolist())
+    given, model = trials.mislabelled(chosen(data, own), 30, 4), make("mlp", 4, width=16)
+    fit(model, cross_entropy, given, batch=6, rate=0.05, steps=12, seed=4, optimizer=MOMENTUM)
+    for name, (x, y) in {"error": (data.x[held_out], data.y[held_out]), "train": (given.x, given.y)}.items():
+        wrong = [int(model(image[None]).argmax() != label) for image, label in zip(x, y, strict=True)]
+        assert values[name] == pytest.approx(100 * np.mean(wrong), abs=0.6)
+
+
+@pytest.mark.parametrize("wrong", [0, 30, 90])
+def test_exactly_that_many_labels_are_wrong_and_the_images_stay(wrong):
+    data = problem("digits", "cpu")
+    moved = trials.mislabelled(data, wrong, seed=2)
+    assert int((moved.y != data.y).sum()) == round(len(data) * wrong / 100)
+    assert torch.equal(moved.x, data.x) and 0 <= int(moved.y.min()) and int(moved.y.max()) <= 9
+    if wrong == 90:  # then a label says nothing: every class is as frequent among the images of every other
+        table = torch.zeros(10, 10).index_put_((data.y, moved.y), torch.ones(len(data)), accumulate=True)
+        assert float((table / table.sum(1, keepdim=True)).max()) < 0.2
+    if wrong:
+        assert not torch.equal(moved.y, trials.mislabelled(data, wrong, seed=3).y)
+
+
+def test_a_step_of_the_diagonal_net_is_gradient_descent_on_its_loss():
+    rng = np.random.default_rng(0)
+    x, y, a = rng.standard_normal((2, 5, 7)), rng.standard_normal((2, 5)), rng.uniform(0, 3, (4, 2, 5, 3))
+    rates = (0.01, 0.05, 0.02)
+    ours = descend(x, y, lambda step: a[step], rates, 4, 0.3)
+    for seed in range(2):
+        for arm, rate in enumerate(rates):
+            u = torch.full((7,), 0.3, dtype=torch.float64, requires_grad=True)
+            v = torch.full((7,), 0.3, dtype=torch.float64, requires_grad=True)
+            for step in range(4):
+                off = torch.from_numpy(x[seed]) @ (u**2 - v**2) - torch.from_numpy(y[seed])
+                loss = (torch.from_numpy(a[step, seed, :, arm]) * off**2).sum() / (2 * 5)
+                du, dv = torch.autograd.grad(loss, (u, v))
+                with torch.no_grad():
+                    u -= rate * du
+                    v -= rate * dv
+            np.testing.assert_allclose(ours[seed, :, arm], (u**2 - v**2).detach().numpy(), rtol=1e-9, atol=1e-13)
+
+
+@pytest.mark.parametrize("kind, batch", [("draws", 1), ("draws", 4), ("gaussian", 4)])
+def test_random_weights_have_mean_one_and_the_variance_of_the_batch(kind, batch):
+    drawn = weights(np.random.default_rng(1), kind, batch, 40, 20_000)
+    assert drawn.mean() == pytest.approx(1, abs=0.01)
+    variance = 40 / batch * (1 - 1 / 40) if kind == "draws" else 40 / batch
+    assert drawn.var() == pytest.approx(variance, rel=0.03)
+    if kind == "draws":
+        assert np.allclose(drawn.sum(axis=1), 40)
+
+
+def test_the_full_batch_of_the_diagonal_net_is_without_noise():
+    assert (weights(np.random.default_rng(1), "draws", 40, 40, 3) == 1).all()
+
+
+def recovered(*arms, seeds=(0, 1), **changes):
+    held = {**diagonal_net.RECOVER.held, "steps": 300, **changes}
+    named = [dict(zip(("noise", "batch", "rate"), arm, strict=True)) for arm in arms]
+    return diagonal_trials.recover([Run("x", {**held, **arm}, seed) for seed in seeds for arm in named], "cpu")
+
+
+def test_an_arm_is_the_same_whoever_is_measured_beside_it_and_each_arm_answers_for_itself():
+    first, second, third = ("draws", 1, 0.02), ("draws", 40, 0.02), ("gaussian", 1, 0.01)
+    together = recovered(first, second, third)
+    for number, arm in enumerate((first, second, third)):
+        alone = recovered(arm)
+        for seed in range(2):
+            assert alone[seed] == pytest.approx(together[3 * seed + number])
+    assert len({round(values["distance"], 6) for values in together}) == 6
+
+
+def test_a_diagonal_net_measures_the_distance_to_the_truth_and_says_when_it_diverged():
+    ((still,), (lost,)) = recovered(("draws", 40, 1e-12), seeds=(0,)), recovered(("draws", 1, 5.0), seeds=(0,))
+    assert still["distance"] == pytest.approx(5, abs=1e-6)  # w is still 0, and five coordinates should be 1
+    x = np.random.default_rng([0, 7]).standard_normal((40, 100))
+    assert still["loss"] == pytest.approx((x[:, :5].sum(1) ** 2).mean() / 2, rel=1e-6)
+    assert type(lost).__name__ == "Diverged"
+
+
+def test_a_stream_is_fit_for_one_epoch_and_its_fresh_examples_were_not_seen():
+    settings = {"examples": 64, "seen": 64, "width": 8, "batch": 16, "rate": 0.1}
+    values = stream_trials.once_or_often([Run("x", settings, seed) for seed in (5, 6)], "cpu")[1]
+    data, model = stream_trials.taught(6, 128, "cpu"), make("mlp", 6, inputs=20, width=8)
+    assert len(torch.unique(data.x, dim=0)) == 128 and not torch.equal(data.x, stream_trials.taught(5, 128, "cpu").x)
+    own = Data(data.x[:64], data.y[:64])
+    fit(model, cross_entropy, own, batch=16, rate=0.1, steps=4, seed=6, optimizer=MOMENTUM)
+    with torch.no_grad():
+        assert values["train"] == pytest.approx(float(cross_entropy(model(own.x), own.y)), rel=1e-4)
+        assert values["loss"] == pytest.approx(float(cross_entropy(model(data.x[64:]), data.y[64:])), rel=1e-4)
+
+
+def test_the_teacher_uses_every_class_and_belongs_to_the_seed():
+    first, other = (stream_trials.taught(seed, 4000, "cpu").y for seed in (0, 1))
+    assert all(min(np.bincount(y.numpy(), minlength=10)) > 10 for y in (first, other))
+    teacher = make("mlp", stream_trials.TEACHER_SEED + 1, inputs=20, width=32)
+    same_x = torch.from_numpy(np.random.default_rng([1, 9]).standard_normal((4000, 20))).float()
+    assert torch.equal(teacher(2 * same_x).argmax(1), other)
+
+
+FINE = {**fine_tune.TUNED.held, "first_steps": 60, "width": 16, "batch": 8, "steps": 6}
+
+
+def test_fine_tuning_starts_from_the_pretrained_net_and_shares_no_example(monkeypatch):
+    seen, real = [], fine_trials.train
+    monkeypatch.setattr(
+        fine_trials, "train", lambda models, data, these, rows, *a, **k: seen.append((data, rows)) or real(
+            models, data, these, rows, *a, **k
+        )
+    )  # fmt: skip
+    these = [Run("x", {**FINE, "rate": 1e-9}, seed) for seed in (0, 1)]
+    values = fine_trials.tuned(these, "cpu")
+    (first, others), (second, own) = seen
+    held_out, *_ = dealt(these, problem("digits", "cpu"), 600, 240, 800)
+    for rows in zip(held_out.tolist(), own.tolist(), others.tolist(), strict=True):
+        assert len(set().union(*rows)) == 600 + 240 + 800
+    assert torch.equal(second.x.view(-1, 8, 8)[:, :, 0], first.x.view(-1, 8, 8)[:, :, 7])
+    assert torch.equal(first.y, second.y)
+    for each in values:  # at no rate nothing is learnt and nothing forgotten
+        assert each["error"] == each["before"] and each["forgot"] == 0 and each["before"] > each["known"]
+
+
+def test_training_on_costs_what_was_known():
+    (values,) = fine_trials.tuned([Run("x", {**FINE, "rate": 0.1, "steps": 90}, 0)], "cpu")
+    assert values["error"] < values["before"] - 10 and values["forgot"] > 10 and values["known"] > values["forgot"]
+
+
+def test_budgets_hold_what_they_say_and_every_arm_has_a_rate():
+    seen = {name: {b * steps for b, steps in plan.items()} for name, plan in lesson.BUDGETS.items()}
+    assert seen[lesson.SAME_RATE] == seen[lesson.OWN_RATE] == {10 * 500} and seen[lesson.EXAMPLES] == {100 * 500}
+    assert set(lesson.BUDGETS[lesson.UPDATES].values()) == {500}
+    for data in lesson.RATES:
+        assert len({lesson.rate(data, lesson.SAME_RATE, b) for b in lesson.BATCHES}) == 1
+        assert lesson.rate(data, lesson.SAME_RATE, 10) == lesson.rate(data, lesson.OWN_RATE, 10)
+    assert {b * steps for b, steps in label_noise.STEPS.items()} == {30 * 500}
+    for budget, epochs in ((fine_tune.SAME_RATE, 3), (fine_tune.OWN_RATE, 3), (fine_tune.LONGER, 30)):
+        assert {b * steps for b, (steps, _) in fine_tune.BUDGETS[budget].items()} == {240 * epochs}
+    for data in ("digits", "mnist1d"):
+        held = {"digits": lesson.DIGITS, "mnist1d": lesson.MNIST1D}[data].held
+        assert held["held_out"] + held["examples"] <= len(problem(data, "cpu"))
+
+
+def test_every_experiment_names_a_trial_and_no_point_is_run_twice():
+    for experiment in EXPERIMENTS:
+        assert callable(find_trial(experiment.trial)) and experiment.small_print and experiment.side_by_side
+        assert len({run.key for run in experiment.runs()}) == len(experiment.runs())
+
+
+def noise(run, sd=0.2):
+    return float(np.random.default_rng([run.seed, len(str(dict(run.settings)))]).normal(0, sd))
+
+
+def told(judge, results):
+    return {(v.claim, v.says, v.measured): v.verdict for v in judge(results)}
+
+
+def words(told_rows, claim):
+    return {word for (name, *_), word in told_rows.items() if name == claim}
+
+
+def audit_as_found(run, sign=1.0):
+    """A large batch is worse where it lacks updates, and half a point worse in the end; ``sign`` −1 turns it round."""
+    s = run.settings
+    size = np.log10(s["batch"] / 10) * sign
+    lacking = {500: 0.0, 50: 1.5, 10: 1.5, 5000: -1.0, 100: -1.0}[s["steps"]]
+    best = lesson.RATES["digits"][s["batch"], s["steps"]] == s["rate"] or s["rate"] == lesson.CALM
+    error = 10 + lacking * size + (0.0 if best else 20 * size) + 0.8 * size * (s["steps"] in (100, 5000))
+    error -= size * (s["steps"] == 500)
+    error += 2.3 * (s["steps"] == 100) * sign + (0.6 * sign if s["rate"] == lesson.CALM else 0.0)
+    return {"error": error + noise(run), "train": max(error - 5 + noise(run), 0.0)}
+
+
+def test_verdicts_on_the_budgets_can_hold_and_can_fail():
+    right = told(verdicts.digits_verdicts, made_up(lesson.DIGITS, audit_as_found))
+    wrong = told(verdicts.digits_verdicts, made_up(lesson.DIGITS, functools.partial(audit_as_found, sign=-1)))
+    for claim in ("D0-16", "D1-08", "D0-15"):
+        assert words(right, claim) == {"does not hold"} and words(wrong, claim) == {"holds"}
+    assert words(right, "D2-20") == {"holds if"} and words(wrong, "D2-20") == {"does not hold"}
+    assert words(right, "D0-24") == {"holds if"} and words(wrong, "D0-24") == {"does not hold"}
+    assert words(right, "D2-08") == {"holds"} and words(wrong, "D2-08") == {"does not hold"}
+    assert words(right, "D0-01") == {"does not hold"}
+    owed = [{word for (_, says, _), word in rows.items() if "owes to its high rate" in says} for rows in (right, wrong)]
+    assert owed == [{"holds"}, {"does not hold"}]
+    flat = made_up(lesson.DIGITS, lambda run: {"error": 5 + noise(run), "train": noise(run)})
+    flat = told(verdicts.digits_verdicts, flat)
+    assert words(flat, "D0-01") == {"holds"} and "holds" not in words(flat, "D0-16")
+    same = {word for (_, says, _), word in flat.items() if "the same within" in says}
+    assert same == {"holds"}
+
+
+def labels_as_found(run, learns=1.0):
+    s = run.settings
+    hurt = 10 * learns if (s["wrong"], s["batch"], s["rate"]) == (30, 10, label_noise.SAME) else 0.0
+    clean = -2 * learns * (s["batch"] == 10) if not s["wrong"] else 0.0
+    return {"error": 11 + hurt + clean + noise(run), "train": 33 - hurt / 2 + noise(run)}
+
+
+def test_verdicts_on_wrong_labels_can_hold_and_can_fail():
+    judge = verdicts.label_verdicts
+    right = told(judge, made_up(label_noise.LABELS, labels_as_found))
+    turned = told(judge, made_up(label_noise.LABELS, functools.partial(labels_as_found, learns=-1)))
+    for claim in ("D2-09", "D1-41", "D0-02", "D2-02"):
+        assert words(right, claim) == {"does not hold"} and words(turned, claim) == {"holds"}
+    assert words(right, "E06") == {"holds"} and "does not hold" in words(turned, "E06")
+
+
+@pytest.mark.parametrize("missed, worse, expected", [(0, 0, {"holds"}), (9, 4, {"does not hold"})])
+def test_verdicts_on_random_labels_can_hold_and_can_fail(missed, worse, expected):
+    def values(run):
+        late = worse * (run.settings["batch"] == 200)
+        return {"train": abs(missed + noise(run)), "error": 90 + late + noise(run)}
+
+    rows = told(verdicts.random_verdicts, made_up(label_noise.RANDOM, values))
+    assert words(rows, "E31") == expected
+    assert words(rows, "D2-17") == ({"holds"} if worse else {"does not hold"})
+
+
+def distance_as_found(run, helps=1.0):
+    """Noise pulls the distance down, in proportion to rate ÷ batch."""
+    s = run.settings
+    strength = 0.0 if s["batch"] == 40 else s["rate"] / 0.04 / s["batch"]
+    return {"distance": 0.5 * float(np.exp(-1.2 * helps * strength**1.5 + noise(run, 0.02))), "loss": 1e-5}
+
+
+def fair_to_the_full_batch(s):
+    distance = 0.1 if (s["batch"], s["rate"]) == (40, diagonal_net.SHORT) else 0.5 if s["batch"] == 40 else 0.2
+    return {"distance": distance, "loss": 1e-5}
+
+
+def test_verdicts_on_the_diagonal_net_can_hold_and_can_fail():
+    right = told(verdicts.noise_verdicts, made_up(diagonal_net.RECOVER, distance_as_found))
+    assert words(right, "D2-05") == {"holds if"} and words(right, "E07") == words(right, "E08") == {"holds"}
+    none = told(verdicts.noise_verdicts, made_up(diagonal_net.RECOVER, functools.partial(distance_as_found, helps=0)))
+    assert words(none, "D2-05") == {"does not hold"}
+    controls = {word for (_, _, measured), word in none.items() if "control" in measured}
+    assert controls == {"holds"}
+    spoilt = made_up(diagonal_net.RECOVER, lambda run: distance_as_found(run) | {"loss": 0.1})
+    assert "does not hold" in words(told(verdicts.noise_verdicts, spoilt), "E07")
+    slow = made_up(diagonal_net.RECOVER, lambda run: fair_to_the_full_batch(run.settings))  # it does best at a low rate
+    slow = {says: word for (_, says, _), word in told(verdicts.noise_verdicts, slow).items()}
+    assert slow["noise helps, whatever rate the full batch takes"] == "does not hold"
+    loud = made_up(diagonal_net.RECOVER, lambda run: {"distance": 0.2 * run.settings["rate"] / 0.005, "loss": 1e-5})
+    assert [word for (_, says, _), word in told(verdicts.noise_verdicts, loud).items() if "high rate" in says] == [
+        "does not hold"
+    ]
+
+
+def stream_as_found(run, gap=0.0):
+    s = run.settings
+    seen = 0.6 * (1.4 if s["batch"] == 4096 else 1.0) * (1 + noise(run, 0.005))
+    ratio = (6.0 if s["batch"] == 16 else 3.0) if s["examples"] == stream.FEW else 1.03 + gap * np.log2(s["batch"] / 8)
+    if gap and s["examples"] == stream.FEW:
+        ratio = 8.0 if s["batch"] == 256 else 1.0
+    return {"train": seen, "loss": seen * ratio * (1 + noise(run, 0.003))}
+
+
+def test_verdicts_on_the_stream_can_hold_and_can_fail():
+    right = told(verdicts.stream_verdicts, made_up(stream.STREAM, stream_as_found))
+    assert words(right, "D2-01") in ({"does not hold"}, {"inconclusive at this budget"})
+    assert words(right, "E32") == {"holds"}
+    wider = told(verdicts.stream_verdicts, made_up(stream.STREAM, functools.partial(stream_as_found, gap=0.2)))
+    assert words(wider, "D2-01") == {"holds"} and "does not hold" in words(wider, "E32")
+
+
+@pytest.mark.parametrize("helps", [True, False])
+def test_verdicts_on_widths_can_hold_and_can_fail(helps):
+    def values(run):
+        s = run.settings
+        wide, full, large = s["width"] == 256, s["batch"] == 500, s["batch"] == 100
+        gap = (0.5 if wide else 5.0) if helps else 3.0
+        depth = (2.0 if helps else -2.0) * wide
+        return {"error": 70 + gap * full + depth + (3 if helps else -1) * large + noise(run), "train": 0.0}
+
+    rows = told(verdicts.width_verdicts, made_up(lesson.WIDER, values))
+    for claim in ("D2-03", "D2-11", "D2-16"):
+        assert words(rows, claim) == ({"holds"} if helps else {"does not hold"})
+    for claim in ("D2-14", "D2-22"):
+        assert words(rows, claim) == ({"holds"} if helps else {"does not hold"})
+    assert words(rows, "D2-15") == ({"does not hold"} if helps else {"holds"})
+
+
+def tuned_as_found(run, turn=1.0):
+    s = run.settings
+    lacking = {3: 20.0, 15: 6.0, 90: 4.0, 30: 1.0, 150: 0.0, 900: 0.0}[s["steps"]]
+    lacking -= 3 * (s["batch"] == 240 and s["steps"] == 90)
+    lacking += 9 * (s["steps"] == 15 and s["rate"] == 0.042)
+    forgot = 60 * s["rate"] ** 0.5 if s["rate"] in (0.042, 0.5) else 25.0
+    forgot -= 5 * (s["batch"] == 48 and s["rate"] == 0.042)
+    return {"error": 25 + turn * lacking + noise(run), "train": 15 + turn * lacking + noise(run), "forgot": forgot}
+
+
+def test_verdicts_on_fine_tuning_can_hold_and_can_fail():
+    judge = verdicts.fine_tune_verdicts
+    right = told(judge, made_up(fine_tune.TUNED, tuned_as_found))
+    turned = told(judge, made_up(fine_tune.TUNED, functools.partial(tuned_as_found, turn=-1)))
+    assert words(right, "D0-14") == words(right, "D0-17") == {"holds if"} and words(right, "E22") == {"holds"}
+    assert words(right, "D0-16") == words(right, "D0-12") == words(right, "D1-15") == {"does not hold"}
+    assert words(turned, "D0-14") == {"does not hold"} and words(turned, "D0-16") == {"holds"}
+    assert words(turned, "D0-12") == words(turned, "D0-18") == {"holds"} and "does not hold" in words(turned, "E22")
+
+
+def test_every_row_on_a_claim_has_its_words():
+    for _, judge in verdicts.VERDICTS:
+        assert judge.__doc__
+    assert {"D0-16", "D2-09", "D2-17"} <= set(CLAIMS)
+
+
+def points(axes):
+    return [tuple(np.round(line.get_xydata()[0], 6)) for line, *_ in axes.containers]
+
+
+def test_the_figure_of_the_budgets_shows_every_batch_under_every_budget():
+    results = made_up(lesson.DIGITS, audit_as_found)
+    mnist1d = made_up(lesson.MNIST1D, lambda run: {"error": 66 + noise(run), "train": 0.0})
+    axes = plots.plot_budgets(results, mnist1d, (4, 6))
+    beside = axes.figure.axes[1]
+    assert len(points(axes)) == len(points(beside)) == 12
+    expected = [
+        round(lesson.cell(results, "digits", b, batch).mean(), 6) for b in lesson.BUDGETS for batch in (10, 100, 500)
+    ]
+    assert [y for _, y in points(axes)] == pytest.approx(expected)
+    assert "your guess" not in beside.get_legend_handles_labels()[1]
+    assert "your guess" in axes.get_legend_handles_labels()[1]
+    fitted = [line for line in axes.lines if line.get_marker() == "_" and len(line.get_xdata()) == 1]
+    assert {round(float(line.get_ydata()[0]), 6) for line in fitted} >= {
+        round(lesson.cell(results, "digits", lesson.EXAMPLES, 500, "train").mean(), 6)
+    }
+
+
+def test_the_other_figures_show_what_was_measured():
+    labels = plots.plot_labels(made_up(label_noise.LABELS, labels_as_found), (5, 10))
+    assert len(points(labels)) == 9
+    found = made_up(diagonal_net.RECOVER, distance_as_found)
+    assert len(points(plots.plot_diagonal(found, (0.1, 0.2)))) == len(diagonal_net.ARMS)
+    once = plots.plot_stream(made_up(stream.STREAM, stream_as_found), (1, 1.1))
+    assert len(points(once)) == 6 and len(points(once.figure.axes[1])) == 4
+    widths = made_up(lesson.WIDER, lambda run: {"error": float(run.settings["width"]), "train": 0.0})
+    assert sorted(y for _, y in points(plots.plot_widths(widths, (1, 2)))) == [16] * 3 + [64] * 3 + [256] * 3
+    tuned = plots.plot_fine_tune(made_up(fine_tune.TUNED, tuned_as_found), (5, 9))
+    arms = sum(len(plans) for plans in fine_tune.BUDGETS.values())
+    assert len(points(tuned)) == len(points(tuned.figure.axes[1])) == arms
+
+
+def fair(small, large, margin):
+    both = sorted(small.keys() & large.keys())
+    differences = [large[seed] - small[seed] for seed in both]
+    wide, narrow = mean_interval(differences), mean_interval(differences, level=0.90)
+    if narrow.within(-margin, margin):
+        return wide.value, "same"
+    return wide.value, "different" if wide.low > margin or wide.high < -margin else "cannot say"
+
+
+def best_seed(small, large, margin):
+    value = min(large.values()) - min(small.values())
+    return value, "different" if abs(value) > margin else "same"
+
+
+def unpaired(small, large, margin):
+    both = sorted(small.keys() & large.keys())
+    a, b = np.array([small[s] for s in both]), np.array([large[s] for s in both])
+    value, half = b.mean() - a.mean(), 2 * np.sqrt(a.var(ddof=1) / len(a) + b.var(ddof=1) / len(b))
+    inside = abs(value) + half < margin
+    return value, "same" if inside else "different" if abs(value) - half > margin else "cannot say"
+
+
+def in_order(small, large, margin):
+    short = min(len(small), len(large))
+    pairs = zip(list(small.values())[:short], list(large.values())[:short], strict=True)
+    return fair({i: a for i, (a, _) in enumerate(pairs)}, dict(enumerate(list(large.values())[:short])), margin)
+
+
+def not_significant(small, large, margin):
+    value, _ = fair(small, large, margin)
+    wide = mean_interval(paired_difference(small, large))
+    return value, "same" if 0 in wide else "different"
+
+
+def by_its_mean(small, large, margin):
+    value, _ = fair(small, large, margin)
+    return value, "same" if abs(value) < margin else "different"
+
+
+def turned(small, large, margin):
+    value, word = fair(small, large, margin)
+    return -value, word
+
+
+def test_the_right_comparison_is_solved():
+    check = check_fair_comparison(fair)
+    assert check.solved, check
+
+
+@pytest.mark.parametrize(
+    "wrong, words",
+    [
+        (best_seed, "You compared the best seeds"),
+        (unpaired, "that of two separate means also holds what both seeds share"),
+        (in_order, "Subtract seed by seed"),
+        (not_significant, "p > 0.05 is not 'the same'"),
+        (not_significant, "p < 0.05 says the difference is not zero"),
+        (by_its_mean, "Ask whether the interval is inside"),
+        (turned, "small minus large"),
+        (lambda *a: 1 / 0, "ZeroDivisionError"),
+        (lambda *a: (0.0, "equal"), "the word is one of same, different, cannot say"),
+        (lambda *a: 0.0, "the word is one of"),
+    ],
+)
+def test_the_usual_mistakes_are_named(wrong, words):
+    check = check_fair_comparison(wrong)
+    assert not check.solved and words in str(check)
+
+
+def test_a_paired_difference_keeps_shared_seeds_in_their_order():
+    assert paired_difference({2: 1.0, 0: 5.0, 7: 0.0}, {0: 6.0, 2: 4.0, 9: 1.0}).tolist() == [1.0, 3.0]
+    assert column(made_up(lesson.DIGITS, audit_as_found), "error", batch=500, steps=10, rate=1.4).shape == (24,)
