@@ -28,6 +28,10 @@ class Regression:
         """|β − β*|²: the mean squared error on fresh inputs, which are standard normal, one a replica."""
         return ((beta - self.truth) ** 2).sum(axis=1)
 
+    def losses(self, beta: np.ndarray) -> np.ndarray:
+        """Mean of ½ (x·β − y)² over the training examples, one a replica."""
+        return 0.5 * ((times(self.x, beta) - self.y) ** 2).mean(axis=1)
+
 
 def sparse_regression(seeds: Sequence, examples: int = 40, inputs: int = 100, nonzero: int = 5) -> Regression:
     """Standard normal inputs, y = x·β* without label noise, the first ``nonzero`` of β* ones: one draw a seed."""

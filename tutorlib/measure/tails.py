@@ -73,6 +73,6 @@ def _chunks(model: nn.Module, loss: Callable, data: Data):
 def minibatch_means(rows: np.ndarray, batch: int, draws: int, rng: np.random.Generator) -> np.ndarray:
     """Means of ``batch`` rows drawn with replacement, ``draws`` times: (draws, columns)."""
     chosen = rng.integers(len(rows), size=(check_batch(draws, name="draws"), check_batch(batch)))
-    counts = np.zeros((draws, len(rows)), dtype=np.float32)  # one product instead of batch × draws look-ups
-    np.add.at(counts, (np.arange(draws)[:, None], chosen), 1)
-    return (counts @ rows.astype(np.float32)).astype(float) / batch
+    places = (chosen + len(rows) * np.arange(draws)[:, None]).ravel()
+    counts = np.bincount(places, minlength=draws * len(rows)).reshape(draws, -1)
+    return counts.astype(np.float32) @ rows.astype(np.float32) / batch  # one product instead of batch × draws look-ups

@@ -1,5 +1,6 @@
 """The runs of lesson 08 on tails: instruments on known laws, and on the gradients of two nets."""
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -86,10 +87,15 @@ def problem(model: str, examples: int, seed: int, device: str) -> tuple[Data, Ca
     """One seed's examples, loss and untrained net: "mlp" on digits or "gpt" on letters."""
     if model == "mlp":
         return digits(examples, seed, device), cross_entropy, make("mlp", seed, device)
-    letters = tokens(text(), length=16)
+    letters = pieces()
     chosen = np.random.default_rng([seed, 6]).permutation(len(letters))[:examples]
     net = make("gpt", seed, device, context=16, width=16, heads=2, blocks=1)
     return Data(letters.x[chosen], letters.y[chosen]).to(device), next_token_loss, net
+
+
+@functools.lru_cache(maxsize=1)
+def pieces() -> Data:
+    return tokens(text(), length=16)
 
 
 def noise_tails(gradients: ExampleGradients, draws: int, rng: np.random.Generator) -> dict:
@@ -102,12 +108,12 @@ def noise_tails(gradients: ExampleGradients, draws: int, rng: np.random.Generato
     rows = rows - rows.mean(axis=0)
     kurtosis, directed, hills, scales = [], [], [], []
     for batch in BATCHES:
-        one, other = (minibatch_means(rows, batch, draws, rng) for _ in range(2))
-        excess = tails.excess_kurtosis(one)
+        means = minibatch_means(rows, batch, draws, rng)
+        excess = tails.excess_kurtosis(means)
         kurtosis.append(float(excess[:width].mean()))
         directed.append(float(excess[width:].mean()))
-        hills.append(hill_at(one[:, width:])[SHARES.index(TAIL)])
-        apart = batch * (one - other)[:, width:]
+        hills.append(hill_at(means[:, width:])[SHARES.index(TAIL)])
+        apart = batch * (means[::2] - means[1::2])[:, width:]
         scales.append(float(tails.log_scale(apart[apart.any(axis=1)]).mean()))  # the same example twice: no draw
     live = np.flatnonzero(gradients.sizes * gradients.noise)
     mixed = rng.permutation(live)  # neighbours in a layer are alike: in any order but theirs
