@@ -49,6 +49,17 @@ NOISE = Experiment(
     seeds=16,
 )
 
+ROWS = Experiment(
+    name="gradient_rows",
+    question="How often is one example's gradient large?",
+    trial="hunt_heavy_tails.rows",
+    points=grid(model=("mlp",), steps=CHECKPOINTS["mlp"]) + grid(model=("gpt",), steps=CHECKPOINTS["gpt"][-1:]),
+    print_under="gradients of {examples:,} examples in one random direction",
+    held={"examples": 1024, "rate": 0.5},
+    together=("steps",),
+    seeds=1,
+)
+
 
 def scales_index(log_scales) -> np.ndarray:
     """α of the last factor of the batch from log scales of sums (seeds, batches): Gaussian sums read 2."""

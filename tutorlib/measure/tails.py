@@ -38,14 +38,14 @@ def example_gradients(
     """Every example's own gradient, of which a few coordinates and directions, drawn by ``seed``, are kept.
 
     ``batch`` is that of the one minibatch whose noise is kept in all coordinates.
-    Coordinates are drawn among those whose gradient is not the same in every example (a pixel that is always dark).
+    Coordinates are drawn among those whose gradient is not 0 in at least 1 % of the examples (some pixels are always dark).
     Raises ``ValueError`` where per-example gradients do not exist.
     """
     check_per_example(model, loss, data)
     rows = torch.cat(list(_chunks(model, loss, data)))
     rng = np.random.default_rng(seed)
     sizes = rows.std(dim=0, correction=0)
-    alive = np.flatnonzero((sizes > 0).cpu().numpy())
+    alive = np.flatnonzero(((rows != 0).float().mean(dim=0) >= 0.01).cpu().numpy())
     chosen = rng.choice(alive, size=check_batch(coordinates, len(alive), "coordinates", "the live ones"), replace=False)
     axes = rng.standard_normal((rows.shape[1], check_batch(directions, name="directions")))
     axes = torch.from_numpy(axes / np.linalg.norm(axes, axis=0)).to(rows)

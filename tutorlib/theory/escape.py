@@ -34,10 +34,14 @@ def gaussian_time(height: float, width: float, temperature: float) -> float:
     check_well(height=height, width=width, temperature=temperature)
     u = np.linspace(-3, 0, 6001)  # in units of w; further out e^(−V/T) is nothing
     energy = height / temperature * (u**2 - 1) ** 2
-    weight = np.exp(-energy)
-    inner = np.concatenate([[0], np.cumsum((weight[1:] + weight[:-1]) / 2)]) * (u[1] - u[0])
-    inside = u >= -1
-    return float(width**2 / temperature * np.trapezoid((np.exp(energy) * inner)[inside], u[inside]))
+    grid, inside = u[1] - u[0], u >= -1
+    inner = integral(np.exp(-energy), grid)[inside]
+    return float(width**2 / temperature * integral(np.exp(energy[inside]) * inner, grid)[-1])
+
+
+def integral(values: np.ndarray, grid: float) -> np.ndarray:
+    """The integral up to every point, by trapezoids."""
+    return np.concatenate([[0.0], np.cumsum((values[1:] + values[:-1]) / 2)]) * grid
 
 
 def kramers_time(height: float, width: float, temperature: float) -> float:

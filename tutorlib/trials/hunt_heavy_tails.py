@@ -67,6 +67,27 @@ def hill_at(columns: np.ndarray) -> tuple[float, ...]:
 
 def noise(runs: list[Run], device: str) -> list[dict]:
     """Tails of the gradient noise of one net at the checkpoints of these runs, all of one seed."""
+    s = runs[0].settings
+    places = {name: s[name] for name in ("coordinates", "directions")}
+
+    def tails_of(gradients: ExampleGradients, run: Run) -> dict:
+        return noise_tails(gradients, s["draws"], np.random.default_rng([run.seed, run.settings["steps"], 5]))
+
+    return at_checkpoints(runs, device, tails_of, batch=s["pooled_batch"], **places)
+
+
+def rows(runs: list[Run], device: str) -> list[dict]:
+    """Every example's gradient in one random direction at these checkpoints: mean 0, variance 1, rounded."""
+
+    def row(gradients: ExampleGradients, run: Run) -> dict:
+        values = gradients.directions[:, 0] - gradients.directions[:, 0].mean()
+        return {"rows": tuple(round(float(value), 4) for value in values / values.std())}
+
+    return at_checkpoints(runs, device, row, coordinates=1, directions=1, batch=1)
+
+
+def at_checkpoints(runs: list[Run], device: str, read: Callable, **places) -> list[dict]:
+    """``read(gradients, run)`` at the steps of every run, in one training of their one net and seed."""
     seed, s = runs[0].seed, runs[0].settings
     data, loss, net = problem(s["model"], s["examples"], seed, device)
     found, done = {}, 0
@@ -77,9 +98,7 @@ def noise(runs: list[Run], device: str) -> list[dict]:
             if fit(net, loss, data, **more).diverged:
                 raise Diverged
             done = steps
-        places = {name: s[name] for name in ("coordinates", "directions")}
-        gradients = example_gradients(net, loss, data, batch=s["pooled_batch"], seed=[seed, steps], **places)
-        found[run] = noise_tails(gradients, s["draws"], np.random.default_rng([seed, steps, 5]))
+        found[run] = read(example_gradients(net, loss, data, seed=[seed, steps], **places), run)
     return [found[run] for run in runs]
 
 
