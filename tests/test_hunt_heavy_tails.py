@@ -103,7 +103,9 @@ def test_the_stability_test_rejects_stable_laws_1_time_in_20_and_finite_variance
     for alpha in (1.3, 2.0):
         share = rejected(lambda shape, alpha=alpha: tails.stable(alpha, shape, generator))
         assert abs(share - 0.05) < 4 * (0.05 * 0.95 / 300) ** 0.5
-    mixed = rejected(lambda shape: generator.standard_normal(shape) * np.exp(1.5 * generator.standard_normal(shape)), 30)
+    mixed = rejected(
+        lambda shape: generator.standard_normal(shape) * np.exp(1.5 * generator.standard_normal(shape)), 30
+    )
     assert mixed > 0.7
 
 
@@ -242,7 +244,10 @@ def test_gradient_kicks_have_the_variance_of_the_gaussian_ones():
         drawn = kicks(400, np.arange(100))
         assert drawn.shape == (400, 100) and drawn.var() == pytest.approx(2 * 0.3 * 0.01, rel=0.05)
         assert abs(drawn.mean()) < 4 * drawn.std() / drawn.size**0.5
-    one, other = (escaping.kicks({**held, "noise": "gradient", "batch": 1}, s, rng(), "cpu")(1, np.arange(50)) for s in ((0,), (1,)))
+    one, other = (
+        escaping.kicks({**held, "noise": "gradient", "batch": 1}, s, rng(), "cpu")(1, np.arange(50))
+        for s in ((0,), (1,))
+    )
     assert not np.allclose(one, other), "every seed has the noise of its own net"
 
 
@@ -324,7 +329,9 @@ def test_every_experiment_names_a_trial():
 
 def test_readings_of_a_gaussian_are_a_gaussian_s():
     values = trials.readings(Run("x", {**lesson.READINGS.held, "tests": 2, "law": "gaussian"}, 1), "cpu")
-    assert abs(values["kurtosis"]) < 0.4 and 4 < values["hill"][2] < 10 and values["pooled"] == pytest.approx(2, abs=0.4)
+    assert (
+        abs(values["kurtosis"]) < 0.4 and 4 < values["hill"][2] < 10 and values["pooled"] == pytest.approx(2, abs=0.4)
+    )
     assert np.diff(values["log_scales"]) == pytest.approx([0.69] * 4, abs=0.15)
 
 

@@ -29,7 +29,9 @@ def check_hill(function: Callable) -> Check:
         f"with top = 400 you returned {_shown(other)}, expected {hill(values, 400).value:.3f}: take `top` from the argument",
     )
     shrunk = attempt(lambda: float(function(values / 1000, TOP)))
-    check.add("the unit of the values does not matter", _near(shrunk, expected), "values in another unit gave another index")
+    check.add(
+        "the unit of the values does not matter", _near(shrunk, expected), "values in another unit gave another index"
+    )
     flipped = attempt(lambda: float(function(-values, TOP)))
     check.add(
         "−x has the tail of x",
@@ -39,7 +41,11 @@ def check_hill(function: Callable) -> Check:
     columns = values[:1000, None] * np.array([1.0, 30.0])
     pooled = attempt(lambda: float(function(columns.copy(), TOP)))
     each = 1 / np.mean([1 / hill(column, TOP).value for column in columns.T])
-    check.add("two columns of one law, one 30 times the size: their common index", _near(pooled, each), _apart(pooled, columns, each))
+    check.add(
+        "two columns of one law, one 30 times the size: their common index",
+        _near(pooled, each),
+        _apart(pooled, columns, each),
+    )
     return check
 
 
@@ -49,12 +55,21 @@ def _why(answer: float, values: np.ndarray, expected: float) -> str:
     signed = np.sort(values)[::-1]
     mistakes = (
         (1 / np.mean(np.log(size[:-1] / size[-1])), "you used all the values: only the `top` largest are tail"),
-        (1 / np.mean(size[:TOP] / size[TOP] - 1), "you forgot the logarithm: it is log(x_i / threshold) that is averaged"),
+        (
+            1 / np.mean(size[:TOP] / size[TOP] - 1),
+            "you forgot the logarithm: it is log(x_i / threshold) that is averaged",
+        ),
         (1 / np.mean(size[:TOP] / size[TOP]), "you forgot the logarithm: it is log(x_i / threshold) that is averaged"),
         (1 / np.mean(np.log(signed[:TOP] / signed[TOP])), "the threshold is tied to the sign: sort absolute values"),
         (np.mean(np.log(size[:TOP] / size[TOP])), "that is 1/α: turn it over"),
-        (1 / np.mean(np.log(size[:TOP] / size[TOP - 1])), "the threshold is the first value that is not tail: number top + 1"),
-        (1 / np.mean(np.log(size[:TOP])), "the mean of log x alone depends on the unit: subtract the log of the threshold"),
+        (
+            1 / np.mean(np.log(size[:TOP] / size[TOP - 1])),
+            "the threshold is the first value that is not tail: number top + 1",
+        ),
+        (
+            1 / np.mean(np.log(size[:TOP])),
+            "the mean of log x alone depends on the unit: subtract the log of the threshold",
+        ),
     )
     for wrong, hint in mistakes:
         if _near(answer, wrong):
@@ -64,8 +79,12 @@ def _why(answer: float, values: np.ndarray, expected: float) -> str:
 
 def _apart(answer, columns: np.ndarray, expected: float) -> str:
     if _near(answer, hill(columns, TOP).value):
-        return "you pooled the columns: the tail is then of the larger column alone. One index each, then the mean of 1/α"
-    return f"you returned {_shown(answer)}, expected {expected:.3f}: a column is one coordinate; average 1/α over columns"
+        return (
+            "you pooled the columns: the tail is then of the larger column alone. One index each, then the mean of 1/α"
+        )
+    return (
+        f"you returned {_shown(answer)}, expected {expected:.3f}: a column is one coordinate; average 1/α over columns"
+    )
 
 
 def _near(answer, expected: float) -> bool:

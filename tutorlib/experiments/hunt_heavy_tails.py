@@ -35,14 +35,7 @@ NOISE = Experiment(
     print_under="MLP of 9,610 parameters on {examples:,} digits and GPT of 5,616 on as many pieces of 16 letters, drawn "
     "anew for every seed; SGD, batch 32, rate {rate}; {draws:,} minibatches a batch, with replacement; {coordinates} "
     "coordinates, {directions} random directions; pooled: all coordinates of one minibatch of {pooled_batch}",
-    held={
-        "examples": 1024,
-        "rate": 0.5,
-        "draws": 2048,
-        "coordinates": 48,
-        "directions": 16,
-        "pooled_batch": 256,
-    },
+    held={"examples": 1024, "rate": 0.5, "draws": 2048, "coordinates": 48, "directions": 16, "pooled_batch": 256},
     full={"draws": 8192},
     together=("steps",),
     side_by_side=True,

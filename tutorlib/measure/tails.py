@@ -1,5 +1,6 @@
 """Gradient noise as numbers to read a tail from: some coordinates, some directions, across many minibatches."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from tutorlib.nn.data import Data
 from tutorlib.theory.noise import check_batch
 
 CHUNK = 128  # examples whose gradients are held at once
+ONE_AT_A_TIME = threading.Lock()  # the choice of an attention kernel is the whole process's, and studies run in threads
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,13 @@ def example_gradients(
     """Every example's own gradient, of which a few coordinates and directions, drawn by ``seed``, are kept.
 
     ``batch`` is that of the one minibatch whose noise is kept in all coordinates.
-    Coordinates are drawn among those whose gradient is not 0 in at least 1 % of the examples (some pixels are always dark).
+    Coordinates are drawn among those whose gradient is not 0 in at least 1 % of the examples: some pixels are always
+    dark, and most are in most examples.
     Raises ``ValueError`` where per-example gradients do not exist.
     """
-    check_per_example(model, loss, data)
-    rows = torch.cat(list(_chunks(model, loss, data)))
+    with ONE_AT_A_TIME:
+        check_per_example(model, loss, data)
+        rows = torch.cat(list(_chunks(model, loss, data)))
     rng = np.random.default_rng(seed)
     sizes = rows.std(dim=0, correction=0)
     alive = np.flatnonzero(((rows != 0).float().mean(dim=0) >= 0.01).cpu().numpy())

@@ -91,7 +91,9 @@ def plot_noise(results: Results, guess=None) -> Axes:
     for each in (axes, beside):
         style.batch_axis(each, lesson.BATCHES)
     axes.legend(fontsize=8)
-    style.small_print(axes, results, "Dashed: κ/B, and what a Gaussian reads; below 2 (line): infinite variance, if a law")
+    style.small_print(
+        axes, results, "Dashed: κ/B, and what a Gaussian reads; below 2 (line): infinite variance, if a law"
+    )
     return axes
 
 
@@ -105,7 +107,9 @@ def plot_escape(results: Results, guess=None) -> Axes:
         (axes, heights, [(h, 1.0) for h in heights]),
         (beside, widths, [(escapes.MIDDLE, w) for w in widths]),
     ):
-        place.plot(sizes, [law.gaussian_time(float(h), float(w), held["temperature"]) for h, w in wells], **style.THEORY)
+        place.plot(
+            sizes, [law.gaussian_time(float(h), float(w), held["temperature"]) for h, w in wells], **style.THEORY
+        )
         place.plot(sizes, [law.levy_time(float(w), held["alpha"], held["scale"]) for _, w in wells], **style.THEORY)
         place.set_yscale("log")
         style.plain_ticks(place.yaxis, {v: f"{v:g}" for v in (5, 10, 20, 50, 100)})

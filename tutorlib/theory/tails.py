@@ -37,7 +37,7 @@ def hill(values, top: int) -> Estimate:
 
     1/α̂ is the mean of log(|x|₍ᵢ₎ / |x|₍ₖ₊₁₎) over the k largest, the maximum-likelihood estimate for an exact power law
     beyond |x|₍ₖ₊₁₎; then k α/α̂ is a sum of k unit exponentials, and α̂ is off by α/√k. No power law is needed to get a
-    number: on a Gaussian it is finite and grows as the threshold rises. Source: Hill 1975, Annals of Statistics 3, 1163.
+    number: on a Gaussian it is finite and grows with the threshold. Source: Hill 1975, Annals of Statistics 3, 1163.
     """
     index = float(hill_indices(values, top)[-1])
     half = Z95 * index / np.sqrt(top)
@@ -68,7 +68,7 @@ def log_scale(values, axis: int = 0) -> np.ndarray:
 
 
 def sum_index(before, after, factor: float):
-    """α from the log scales of x and of sums of ``factor`` independent x: sums of a symmetric α-stable law are F^(1/α) x.
+    """α from the log scales of x and of sums of ``factor`` independent x: stable sums are like F^(1/α) x.
 
     α = log F / (log scale of sums − log scale of x). A finite variance gives 2 once sums are Gaussian, and may give
     anything before. The terms must be independent draws of *one* law: coordinates of different size are not.
@@ -115,7 +115,7 @@ def check_alpha(alpha: float) -> float:
 
 
 def settles(values, axis: int = 0) -> np.ndarray:
-    """E x⁴/(E x²)² of the first quarter of the draws over that of all: 1 where the fourth moment is finite and n enough.
+    """E x⁴/(E x²)² of the first quarter of the draws over that of all: 1 where a fourth moment exists and n is enough.
 
     About ¼ for every α-stable law with α < 2, because there the largest of n draws is as large as all others together
     and the ratio grows like n. Between the two it says: not enough draws to see the fourth moment.

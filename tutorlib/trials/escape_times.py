@@ -33,7 +33,9 @@ def kicks(s: dict, seeds: tuple[int, ...], rng: np.random.Generator, device: str
         return lambda steps, who: scale * stable(s["alpha"], (steps, len(who)), rng)
     if s["noise"] == "gaussian":
         return lambda steps, who: size * rng.standard_normal((steps, len(who)))
-    rows = np.array([directions(seed, s["examples"], s["rate"], s["trained"], s["directions"], device) for seed in seeds])
+    rows = np.array(
+        [directions(seed, s["examples"], s["rate"], s["trained"], s["directions"], device) for seed in seeds]
+    )
 
     def gradients(steps: int, who: np.ndarray) -> np.ndarray:
         total = 0.0

@@ -93,7 +93,13 @@ def worst(findings: list[Finding]) -> Finding:
     """*holds* only if every one holds; the estimate farthest from 1."""
     farthest = max(findings, key=lambda f: abs(np.log(f.estimate.value)) if f.estimate else np.inf)
     words = {found.verdict for found in findings}
-    word = words.pop() if len(words) == 1 else "does not hold" if "does not hold" in words else "inconclusive at this budget"
+    word = (
+        words.pop()
+        if len(words) == 1
+        else "does not hold"
+        if "does not hold" in words
+        else "inconclusive at this budget"
+    )
     return Finding(farthest.estimate, word)
 
 
