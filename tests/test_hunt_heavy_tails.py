@@ -118,7 +118,7 @@ def test_kurtosis_settles_for_a_gaussian_and_grows_with_the_draws_for_a_stable_l
 def test_bad_input_to_an_instrument_is_refused_in_a_sentence():
     with pytest.raises(Refused, match="from 2 to 9"):
         tails.hill(np.arange(10.0), 10)
-    with pytest.raises(Refused, match="above 0. Take a smaller top"):
+    with pytest.raises(Refused, match=r"above 0\. Take a smaller top"):
         tails.hill(np.zeros(10), 3)
     with pytest.raises(Refused, match="all equal"):
         tails.hill(np.ones(10), 3)

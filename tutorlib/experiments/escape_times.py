@@ -28,8 +28,8 @@ ESCAPE = Experiment(
         *grid(noise=("gradient",), batch=(1,), height=(HIGH,), width=(1.0,), step=(0.00125,)),
     ),
     print_under="V = h ((x/w)² − 1)², from the bottom to the rim; {walkers} walkers a seed; temperature {temperature}, "
-    "or Lévy noise with α = {alpha} and scale {scale}; gradients: directions of an MLP after {trained} steps, batch 1 or "
-    "16, signs shuffled, scaled to the variance of the Gaussian",
+    "or Lévy noise with α = {alpha} and scale {scale}; gradients: directions of an MLP after {trained} steps, batch "
+    "1 or 16, signs shuffled, scaled to the variance of the Gaussian",
     held={
         "walkers": 64,
         "temperature": 0.3,

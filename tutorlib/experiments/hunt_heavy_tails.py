@@ -20,8 +20,8 @@ READINGS = Experiment(
     question="What do the instruments read when the answer is known?",
     trial="hunt_heavy_tails.readings",
     points=grid(law=LAWS),
-    print_under="{draws:,} draws a law and seed; Hill index from the largest 5 %; index of sums from differences of two "
-    "draws, sums of 1 to 256; stability test on {columns} columns of {draws_a_test} draws, {tests} times a seed",
+    print_under="{draws:,} draws a law and seed; Hill index from the largest 5 %; index of sums from differences of "
+    "two draws, sums of 1 to 256; stability test on {columns} columns of {draws_a_test} draws, {tests} times a seed",
     held={"draws": 4096, "columns": 16, "draws_a_test": 256, "tests": 10},
     side_by_side=True,
     seeds=12,
@@ -32,8 +32,9 @@ NOISE = Experiment(
     question="Which of these tails has gradient noise, at which batch, and when?",
     trial="hunt_heavy_tails.noise",
     points=tuple({"model": model, "steps": steps} for model, all_steps in CHECKPOINTS.items() for steps in all_steps),
-    print_under="MLP of 9,610 parameters on {examples:,} digits and GPT of 5,616 on as many pieces of 16 letters, drawn "
-    "anew for every seed; SGD, batch 32, rate {rate}; {draws:,} minibatches a batch, with replacement; {coordinates} "
+    print_under="MLP of 9,610 parameters on {examples:,} digits and GPT of 5,616 on as many pieces of 16 letters, "
+    "drawn anew for every seed; "
+    "SGD, batch 32, rate {rate}; {draws:,} minibatches a batch, with replacement; {coordinates} "
     "coordinates, {directions} random directions; pooled: all coordinates of one minibatch of {pooled_batch}",
     held={"examples": 1024, "rate": 0.5, "draws": 2048, "coordinates": 48, "directions": 16, "pooled_batch": 256},
     full={"draws": 8192},

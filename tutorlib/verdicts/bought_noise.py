@@ -30,15 +30,19 @@ def bought_verdicts(records) -> list[Verdict]:
         ("D1-36", "… ÷ batch 1", same_ratio(over(lesson.GAUSSIAN, lesson.SMALL)), other, "… all of it", ""),
         ("D1-36", "error with ±1 weights ÷ with Gaussian ones", same_ratio(over(lesson.SIGNS, lesson.GAUSSIAN)), other,
          "the lightest tail does as well", ""),
-        ("D1-36", "error with Student-t weights ÷ with Gaussian ones", below(0.95, over(lesson.STUDENT, lesson.GAUSSIAN),
-         geometric_interval), "a ratio below 0.95", "it takes a heavy tail: t₃ of the same variance buys more", ""),
+        ("D1-36", "error with Student-t weights ÷ with Gaussian ones",
+         below(0.95, over(lesson.STUDENT, lesson.GAUSSIAN), geometric_interval), "a ratio below 0.95",
+         "it takes a heavy tail: t₃ of the same variance buys more", ""),
         ("D1-37", "error with isotropic noise of the same trace ÷ full batch",
          same_ratio(over(lesson.ISOTROPIC, lesson.FULL)), other, "random directions buy nothing", ""),
-        ("D1-37", "error with Gaussian weights ÷ isotropic", less(over(lesson.GAUSSIAN, lesson.ISOTROPIC)), wide, "", ""),
-        ("D1-39", "full batch with Gaussian weights ÷ batch 1", same_ratio(over(lesson.GAUSSIAN, lesson.SMALL)), other, "",
+        ("D1-37", "error with Gaussian weights ÷ isotropic", less(over(lesson.GAUSSIAN, lesson.ISOTROPIC)), wide,
+         "", ""),
+        ("D1-39", "full batch with Gaussian weights ÷ batch 1", same_ratio(over(lesson.GAUSSIAN, lesson.SMALL)), other,
+         "",
          "only the noise is asked for: then any batch can have it, and steps, examples and seconds are another choice"),
-        ("E28", "log error: what the penalty closes minus half the way", above(0, lesson.closed(records, lesson.PENALTY)),
-         "half or less", "a penalty η/4 · mean |gᵢ|² closes more than half, without any noise", ""),
+        ("E28", "log error: what the penalty closes minus half the way",
+         above(0, lesson.closed(records, lesson.PENALTY)), "half or less",
+         "a penalty η/4 · mean |gᵢ|² closes more than half, without any noise", ""),
     )  # fmt: skip
     return [
         judge(claim, words, found, change, says=says, condition=condition)
@@ -71,7 +75,8 @@ def price_verdicts(records) -> list[Verdict]:
     judge = partial(verdict, held="time of one full-batch gradient of a small MLP on the machine it was measured on")
     weighted, isotropic = (column(records, name) for name in ("weighted", "isotropic"))
     rows = (
-        ("seconds of a step with weighted losses ÷ without", above(1.25, weighted, geometric_interval), "below 1.25", ""),
+        ("seconds of a step with weighted losses ÷ without", above(1.25, weighted, geometric_interval),
+         "below 1.25", ""),
         ("… with isotropic noise of the same trace", above(1.25, isotropic, geometric_interval), "below 1.25",
          "… while noise without structure, its trace known, costs more"),
     )  # fmt: skip

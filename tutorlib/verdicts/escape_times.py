@@ -43,7 +43,8 @@ def escape_verdicts(records) -> list[Verdict]:
          "", "the pit is not much higher than the temperature η σ²/2B; this one is a toy"),
         ("D1-34", "time with an MLP's own noise ÷ Gaussian of the same variance, rim 1.2, batch 1", smaller(ratio(1)),
          "a ratio near 1", "rare big kicks of batch 1 do cross sooner, though their variance is finite", ""),
-        ("D1-34", "… batch 16", same_ratio(ratio(16)), "a ratio clearly below 0.8", "… at batch 16 they do as a Gaussian does", ""),
+        ("D1-34", "… batch 16", same_ratio(ratio(16)), "a ratio clearly below 0.8",
+         "… at batch 16 they do as a Gaussian does", ""),
         ("D1-34", "time at a quarter of the rate ÷ at the rate, batch 1", above(1, slower, geometric_interval),
          "no longer a time", "… and in smaller steps at the same temperature they lose part of it", ""),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Lesson 08: what the instruments and the gradients say about tails; escape and bought noise have files of their own."""
+"""Lesson 08: what instruments and gradients say about tails; escape and bought noise have files of their own."""
 
 from functools import partial
 
@@ -28,18 +28,18 @@ def reading_verdicts(records) -> list[Verdict]:
     gaussian, long, student = (np.array(read("hill", law)) for law in (*lesson.LAWS[:2], "student 3"))
     wrong = np.concatenate([read("rejected", law) for law in lesson.STABLE])
     rows += [
-        ("Hill index on Student's t₃, top 1 %", equal_to(3, student[:, hill(0.01)], 0.75), "it reads 3 on a power law of 3"),
-        ("Hill index on a Gaussian, top 5 %", above(4, gaussian[:, hill(0.05)]), "on a Gaussian it reads a number, too"),
-        ("… on the length of 50 of them", above(15, long[:, hill(0.05)]), "… and another on lengths: a threshold's number"),
+        ("Hill index on Student's t₃, top 1 %", equal_to(3, student[:, hill(0.01)], 0.75), "it reads 3 on a tail of 3"),
+        ("Hill index on a Gaussian, top 5 %", above(4, gaussian[:, hill(0.05)]), "on a Gaussian it reads a number"),
+        ("… on the length of 50 of them", above(15, long[:, hill(0.05)]), "… and on lengths another"),
         ("Hill index at the top 1 % ÷ at 20 %", above(2, gaussian[:, 0] / gaussian[:, -1], geometric_interval),
          "… that grows with the threshold, as no power law's does"),
-        ("stability test: share of stable laws rejected", equal_to(0.05, wrong, 0.03), "it rejects a stable law 1 time in 20"),
+        ("stability test: share of stable laws rejected", equal_to(0.05, wrong, 0.03), "it rejects 1 in 20"),
         ("… of Gaussians of many sizes", above(0.8, read("rejected", lesson.LAWS[-1])), "… and finite variance often"),
         ("index of sums, pooled, Gaussians of many sizes", below(1.5, read("pooled", lesson.LAWS[-1])),
          "Gaussians of many sizes in one pool look heavy-tailed"),
         ("kurtosis of a quarter of the draws ÷ of all, α = 1.5", below(0.5, read("settles", "stable 1.5")),
          "infinite variance: kurtosis grows with the draws"),
-        ("… of a Gaussian", same_ratio(read("settles", "gaussian"), within=1.1), "… and settles where moments are finite"),
+        ("… of a Gaussian", same_ratio(read("settles", "gaussian"), within=1.1), "… and settles where it is finite"),
     ]  # fmt: skip
     return [judge("E26", words, found, says=says) for words, found, says in rows]
 
