@@ -22,7 +22,7 @@ ESCAPE = Experiment(
     trial="escape_times.escape",
     points=(
         *wells("gaussian", 0.005),
-        *wells("levy", 0.01),
+        *wells("levy", 0.02),
         *wells("gradient", 0.005, batch=1, widths=()),
         *wells("gradient", 0.005, batch=16, widths=()),
         *grid(noise=("gradient",), batch=(1,), height=(HIGH,), width=(1.0,), step=(0.00125,)),
@@ -34,8 +34,8 @@ ESCAPE = Experiment(
         "walkers": 64,
         "temperature": 0.3,
         "alpha": 1.5,
-        "scale": 0.2,
-        "longest": 1000.0,
+        "scale": 0.1,
+        "longest": 4000.0,
         "trained": 600,
         "examples": 1024,
         "rate": 0.5,
@@ -49,7 +49,7 @@ ESCAPE = Experiment(
 
 def mean_time(records, noise: str, height: float, width: float = 1.0, batch: int = 0, step: float | None = None):
     """Mean time to the rim: one a seed."""
-    step = step or (0.01 if noise == "levy" else 0.005)
+    step = step or (0.02 if noise == "levy" else 0.005)
     return column(records, "time", noise=noise, height=height, width=width, batch=batch, step=step)
 
 

@@ -61,12 +61,6 @@ def scales_index(log_scales) -> np.ndarray:
     return np.log(FACTOR) / (rows[:, -1] - rows[:, -2])
 
 
-def first_index(log_scales) -> np.ndarray:
-    """The same from the first factor, batch 1 to 4: what a stable law would read at every batch."""
-    rows = np.asarray(log_scales, dtype=float)
-    return np.log(FACTOR) / (rows[:, 1] - rows[:, 0])
-
-
 def law_column(records, name: str, law: str) -> np.ndarray:
     return column(records, name, law=law)
 
@@ -83,6 +77,6 @@ def over_law(records, model: str, steps: int, batch: int) -> np.ndarray:
 
 
 def kurtosis_slopes(records, model: str, steps: int) -> np.ndarray:
-    """Slope of log kurtosis against log batch, batch 4 to 64, of the coordinates: one a seed; the law says −1."""
-    rows = noise_column(records, "kurtosis", model, steps)[:, 1:4]
-    return slopes(np.log(BATCHES[1:4]), np.log(rows))
+    """Slope of log kurtosis against log batch, 1 to 64, in random directions: one a seed; the law says −1."""
+    rows = noise_column(records, "directed", model, steps)[:, :4]
+    return slopes(np.log(BATCHES[:4]), np.log(rows))

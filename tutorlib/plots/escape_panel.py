@@ -9,22 +9,23 @@ from tutorlib.plots import style
 from tutorlib.theory.escape import force
 from tutorlib.theory.tails import stable
 
-WALKERS, STEP, STEPS, KEPT = 200, 0.02, 2500, 4  # paths that are drawn
-SCALE = 0.5  # of the noise, times the square root of the temperature: at α = 2 its variance is 2 T dt
+WALKERS, STEP, STEPS = 200, 0.04, 1250
+KEPT = 4  # paths that are drawn
 
 
 @functools.lru_cache(maxsize=64)
 def walk(alpha: float, temperature: float, height: float, width: float, draw: int) -> tuple[np.ndarray, np.ndarray]:
     """Paths of the first few walkers (steps, paths), and the time at which each of all left, infinite for who stayed.
 
-    Noise √T dt^(1/α) times a stable draw: at α = 2 that is variance 2 T dt. Paths end on the rim.
+    Noise √T dt^(1/α) times a stable draw: at α = 2 that is variance 2 T dt. Paths end on the rim; a wall at −1.5w keeps
+    Euler's long steps short.
     """
     rng = np.random.default_rng(draw)
     kicks = np.sqrt(temperature) * STEP ** (1 / alpha) * stable(alpha, (STEPS, WALKERS), rng)
     x, left = np.full(WALKERS, -width), np.full(WALKERS, np.inf)
     paths = np.full((STEPS, KEPT), np.nan)
     for step, kick in enumerate(kicks):
-        x = np.maximum(x + STEP * force(x, height, width) + kick, -2 * width)
+        x = np.maximum(x + STEP * force(x, height, width) + kick, -1.5 * width)
         left[(x >= 0) & np.isinf(left)] = (step + 1) * STEP
         going = left[:KEPT] >= (step + 1) * STEP
         paths[step, going] = np.minimum(x[:KEPT], 0)[going]
@@ -41,10 +42,10 @@ def plot_escape_panel(alpha: float, temperature: float, height: float, width: fl
     paths, left = walk(alpha, temperature, height, width, draw)
     times = STEP * np.arange(1, STEPS + 1)
     for number in range(KEPT):
-        axes.plot(times[::4], paths[::4, number], linewidth=0.7, color=str(0.15 + 0.2 * number))
+        axes.plot(times[::2], paths[::2, number], linewidth=0.7, color=str(0.15 + 0.2 * number))
     axes.axhline(0, color="#d55e00", linewidth=1.2)
     axes.axhline(-width, **style.THEORY)
-    axes.set(xlim=(0, times[-1]), ylim=(-2.1 * width, 0.15 * width), xlabel="time", title="four of the walkers")
+    axes.set(xlim=(0, times[-1]), ylim=(-1.55 * width, 0.15 * width), xlabel="time", title="four of the walkers")
     axes.set_yticks((-width, 0), ("bottom", "rim"))
     share = 1 - np.arange(1, WALKERS + 1) / WALKERS
     beside.step([0, *np.sort(left)], [1, *share], where="post", color=style.INK)

@@ -42,11 +42,11 @@ def plot_readings(results: Results, guess=None) -> Axes:
     ``guess`` is the Hill index of a Gaussian, top 5 %.
     """
     axes, beside = style.figure(columns=2, height=4.2, ratios=(3, 2))
-    for place, (name, (label, marker, colour)) in enumerate(LAWS.items()):
+    for place, (name, (_, marker, colour)) in enumerate(LAWS.items()):
         read = lesson.law_column(results, "hill", name)
         for at, share in enumerate(lesson.SHARES):
             found = geometric_interval(read[:, at])
-            style.point(axes, share, found, colour, results.recorded, marker, label=None if at else label, size=5)
+            style.point(axes, share, found, colour, results.recorded, marker, size=5)
         axes.plot(lesson.SHARES, [geometric_interval(row).value for row in read.T], color=colour, linewidth=0.8)
         scales = lesson.law_column(results, "log_scales", name)
         style.point(beside, place, mean_interval(lesson.scales_index(scales)), colour, results.recorded, marker, True)
@@ -57,8 +57,8 @@ def plot_readings(results: Results, guess=None) -> Axes:
     axes.set(xscale="log", yscale="log", xlabel="share of the draws that counts as tail", ylabel="Hill index")
     style.plain_ticks(axes.xaxis, {share: f"{share:.0%}" for share in lesson.SHARES})
     style.plain_ticks(axes.yaxis, {v: f"{v:g}" for v in (1, 1.5, 2, 3, 5, 10, 20, 40)})
-    beside.set(xlabel="index of sums, 64 to 256", ylim=(len(LAWS) - 0.5, -0.5), yticks=(), xlim=(1, 2.4))
-    axes.legend(fontsize=7.5, loc="upper right", bbox_to_anchor=(1, 0.82))
+    beside.set(xlabel="index of sums, 64 to 256", ylim=(len(LAWS) - 0.5, -0.5), xlim=(1.3, 2.3))
+    beside.set_yticks(range(len(LAWS)), [label for label, _, _ in LAWS.values()])
     style.small_print(axes, results, "Dashed: what is true; left, 2, where variance ends")
     return axes
 
@@ -79,8 +79,6 @@ def plot_noise(results: Results, guess=None) -> Axes:
             name = label if at == 0 else None
             style.point(axes, batch, mean_interval(rows[:, at]), colour, results.recorded, marker, label=name, size=5)
             style.point(beside, batch, mean_interval(hills[:, at]), colour, results.recorded, marker, size=5)
-    gaussian = 6.2  # what the index reads on as many Gaussian draws: plot_readings shows it
-    beside.axhline(gaussian, **style.THEORY)
     beside.axhline(2, color="0.75", linewidth=1)
     axes.set_yscale("symlog", linthresh=0.5)
     style.plain_ticks(axes.yaxis, {v: f"{v:g}" for v in (-0.5, 0, 0.5, 1, 3, 10, 30, 100)})
@@ -92,7 +90,7 @@ def plot_noise(results: Results, guess=None) -> Axes:
         style.batch_axis(each, lesson.BATCHES)
     axes.legend(fontsize=8)
     style.small_print(
-        axes, results, "Dashed: κ/B, and what a Gaussian reads; below 2 (line): infinite variance, if a law"
+        axes, results, "Dashed: κ/B; line: 2, below which a law has no variance; start of the GPT: as a Gaussian"
     )
     return axes
 

@@ -12,6 +12,7 @@ from tutorlib.theory.statistics import Estimate
 from tutorlib.theory.tails import hill, stable
 
 DRAWS = 2000
+SHOWN = np.unique(DRAWS - np.geomspace(1, DRAWS, 120).astype(int))  # the tail whole, the middle thinned
 CONTROLS = {"Gaussian": ("--", "0.45"), "α-stable, 1.5": (":", "#d55e00")}
 
 
@@ -43,7 +44,7 @@ def plot_tails(net: tuple[str, int], batch: int, share: float, draw: int) -> Axe
     found = fitted(net, batch, share, draw)
     for place, (name, values) in enumerate(samples(net, batch, draw).items()):
         line, colour = CONTROLS.get(name, ("-", style.batch_colour(batch)))
-        axes.plot(np.sort(values), beyond, line, color=colour, linewidth=1.6, label=name)
+        axes.plot(np.sort(values)[SHOWN], beyond[SHOWN], line, color=colour, linewidth=1.6, label=name)
         style.point(beside, place, found[name], colour, sideways=True)
     axes.axhline(share, color="0.85", linewidth=1)
     axes.set(xscale="log", yscale="log", xlim=(0.3, 300), ylim=(0.6 / DRAWS, 1.2), title=f"batch {batch}: share beyond")

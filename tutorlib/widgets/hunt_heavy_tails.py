@@ -23,8 +23,8 @@ class EscapePanel(Panel):
             "walkers in a well: noise that climbs, noise that jumps",
             alpha=slider("tail index α", [1.1, 1.3, 1.5, 1.7, 1.9, 2.0], 1.5),
             temperature=slider("temperature", [0.1, 0.15, 0.2, 0.3, 0.4], 0.2),
-            height=slider("height of the rim", [0.5, 0.75, 1.0, 1.5, 2.0], 1.0),
-            width=slider("distance of the rim", [0.7, 1.0, 1.4, 2.0], 1.0),
+            height=slider("height of the rim", [0.5, 0.75, 1.0, 1.25, 1.5], 1.0),
+            width=slider("distance of the rim", [0.8, 1.0, 1.4, 2.0], 1.0),
             draw=slider("another draw", list(range(1, 11)), 1),
         )
 
