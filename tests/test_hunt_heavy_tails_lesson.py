@@ -15,6 +15,7 @@ from tutorlib.records import Machine, RunRecord
 from tutorlib.results import Results
 from tutorlib.theory import escape as law
 from tutorlib.theory.tails import excess_kurtosis, hill
+from tutorlib.trials import hunt_heavy_tails as trials
 from tutorlib.verdicts import hunt_heavy_tails as verdicts
 from tutorlib.verdicts.bought_noise import bought_verdicts, jump_verdicts, price_verdicts, share_above
 from tutorlib.verdicts.claims import CLAIMS
@@ -226,6 +227,12 @@ def test_the_tail_panel_averages_what_was_recorded_and_says_the_index():
     panel = TailPanel()
     assert f"{found['gradient noise'].value:.1f}" in panel.sentence.value
     assert "climbs" not in EscapePanel().sentence.value
+
+
+def test_the_recorded_rows_are_what_a_run_measures_now():
+    record = next(r for r in store.recorded(lesson.ROWS) if (r["model"], r["steps"]) == ("mlp", 0))
+    (fresh,) = trials.rows([record.run], "cpu")
+    assert fresh["rows"] == pytest.approx(record["rows"], abs=2e-3) and len(record["rows"]) == 1024
 
 
 def right(values, top):
