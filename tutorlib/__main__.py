@@ -8,6 +8,7 @@ from tutorlib.errors import Refused
 from tutorlib.store import PACKAGE, Store
 from tutorlib.verdicts import (
     accumulate_gradients,
+    hunt_heavy_tails,
     measure_the_noise,
     mind_the_batchnorm,
     race_two_speeds,
@@ -23,6 +24,7 @@ LESSONS = {
     "02": accumulate_gradients,
     "03": mind_the_batchnorm,
     "05": race_two_speeds,
+    "08": hunt_heavy_tails,
 }
 
 

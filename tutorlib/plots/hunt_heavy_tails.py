@@ -90,7 +90,9 @@ def plot_noise(results: Results, guess=None) -> Axes:
         style.batch_axis(each, lesson.BATCHES)
     axes.legend(fontsize=8)
     style.small_print(
-        axes, results, "Dashed: κ/B; line: 2, below which a law has no variance; what a Gaussian reads: the figure before"
+        axes,
+        results,
+        "Dashed: κ/B; line: 2, below which a law has no variance; what a Gaussian reads: the figure before",
     )
     return axes
 
