@@ -337,9 +337,11 @@ def test_readings_of_a_gaussian_are_a_gaussian_s():
 
 def test_checkpoints_of_one_training_are_read_in_the_order_asked(monkeypatch):
     held = {**lesson.NOISE.held, "examples": 128, "draws": 64, "coordinates": 4, "directions": 3, "model": "mlp"}
-    runs = [Run("x", {**held, "steps": steps}, 0) for steps in (3, 0)]
-    late, early = trials.noise(runs, "cpu")
-    (alone,) = trials.noise(runs[1:], "cpu")
+    runs, taken, real = [Run("x", {**held, "steps": steps}, 0) for steps in (5, 0, 2)], [], trials.fit
+    monkeypatch.setattr(trials, "fit", lambda *model, **more: taken.append(more["steps"]) or real(*model, **more))
+    late, early, _ = trials.noise(runs, "cpu")
+    (alone,) = trials.noise(runs[1:2], "cpu")
+    assert taken == [2, 3]
     assert early == alone and late["of_directions"] != early["of_directions"]
     assert len(early["kurtosis"]) == len(lesson.BATCHES)
 

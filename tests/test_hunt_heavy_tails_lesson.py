@@ -153,6 +153,8 @@ def test_a_diverged_run_has_lost():
     assert words == ["holds", "does not hold", "holds"]
     fine = list(told(jump_verdicts(arms, made_up(bought.JUMPS, lambda run: values(run, alive=False)))).values())
     assert fine[-1] == "does not hold"
+    worse = made_up(bought.JUMPS, lambda run: {"error": 0.8 * jitter(run), "loss": 0.0})
+    assert jump_verdicts(arms, worse)[0].verdict == "does not hold"
     ends = bought.ends(made_up(bought.JUMPS, values), bought.WILD)
     assert set(ends.values()) == {np.inf} and len(ends) == bought.JUMPS.seeds
 

@@ -86,8 +86,8 @@ def pooled_index(values, factor: int = 16) -> float:
 def bend(log_scales, axis: int = -1) -> np.ndarray:
     """How much 1/α changes from the first factor of the batch to the last: 0 for *every* symmetric stable law.
 
-    ``log_scales`` are those of sums, at batches a constant factor F apart, divided by log F.
-    Log scales are means with a finite variance whatever α, so a t test of 0 has its size for every stable law.
+    ``log_scales`` are those of sums at batches a constant factor F apart; divided by log F the bend is in units of 1/α.
+    They are means of logarithms, of finite variance whatever α, so a t test of 0 has its size for every stable law.
     """
     steps = np.diff(np.asarray(log_scales, dtype=float), axis=axis)
     return np.take(steps, -1, axis=axis) - np.take(steps, 0, axis=axis)
