@@ -11,6 +11,7 @@ from tutorlib.theory.memory import choose
 from tutorlib.verdicts import (
     accumulate_gradients,
     fit_the_memory,
+    hunt_heavy_tails,
     measure_the_noise,
     mind_the_batchnorm,
     question_generalization,
@@ -30,6 +31,7 @@ LESSONS = {
     "04": fit_the_memory,
     "05": race_two_speeds,
     "06": question_generalization,
+    "08": hunt_heavy_tails,
 }
 
 
