@@ -12,8 +12,8 @@ from torch.nn.functional import cross_entropy
 from tutorlib.errors import Refused
 from tutorlib.experiments import bought_noise as bought
 from tutorlib.experiments import hunt_heavy_tails as lesson
-from tutorlib.measure.sparse_net import Regression, plain, sparse_regression, train
 from tutorlib.measure.escape import escape_times
+from tutorlib.measure.sparse_net import Regression, plain, sparse_regression, train
 from tutorlib.measure.tails import example_gradients, minibatch_means
 from tutorlib.nn.data import digits
 from tutorlib.nn.models import make

@@ -9,8 +9,8 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils import parameters_to_vector
 
 from tutorlib.measure.clock import now
-from tutorlib.measure.sparse_net import plain, sparse_regression, train
 from tutorlib.measure.per_example import per_example_squares
+from tutorlib.measure.sparse_net import plain, sparse_regression, train
 from tutorlib.nn.data import digits
 from tutorlib.nn.models import make
 from tutorlib.records import Run
