@@ -12,7 +12,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # small models, busy machines: se
 # Lessons whose numbers end in digits of the processor: rounding itself, errors of nets trained in float32, steps until
 # a noisy loss first dips under a line, seconds. Their verdict tables are compared as text, claim by claim and word by
 # word; the HTML beside it has the numbers.
-NUMBERS_VARY = {"02_accumulate_gradients.ipynb", "03_mind_the_batchnorm.ipynb", "05_race_two_speeds.ipynb"}
+NUMBERS_VARY = {
+    "02_accumulate_gradients.ipynb",
+    "03_mind_the_batchnorm.ipynb",
+    "04_fit_the_memory.ipynb",
+    "05_race_two_speeds.ipynb",
+    "06_question_generalization.ipynb",
+    "08_hunt_heavy_tails.ipynb",
+}
 
 
 def pytest_collection_modifyitems(items):
