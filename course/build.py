@@ -22,7 +22,7 @@ from nbclient.exceptions import CellExecutionError
 COURSE = Path(__file__).resolve().parent
 LESSONS = COURSE.parent / "lessons"
 LANGUAGE = "en"  # prose in another language carries {"lang": "…"}; code is shared
-CELL_SECONDS = 1200
+CELL_SECONDS = 300
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
