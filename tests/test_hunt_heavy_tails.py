@@ -12,8 +12,8 @@ from torch.nn.functional import cross_entropy
 from tutorlib.errors import Refused
 from tutorlib.experiments import bought_noise as bought
 from tutorlib.experiments import hunt_heavy_tails as lesson
+from tutorlib.measure.diagonal_net import Regression, plain, sparse_regression, train
 from tutorlib.measure.escape import escape_times
-from tutorlib.measure.sparse_net import Regression, plain, sparse_regression, train
 from tutorlib.measure.tails import example_gradients, minibatch_means
 from tutorlib.nn.data import digits
 from tutorlib.nn.models import make
@@ -23,6 +23,7 @@ from tutorlib.theory import bought_noise, escape, tails
 from tutorlib.trials import bought_noise as buying
 from tutorlib.trials import escape_times as escaping
 from tutorlib.trials import hunt_heavy_tails as trials
+from tutorlib.trials.diagonal_net import weights_of
 from tutorlib.verdicts.hunt_heavy_tails import VERDICTS
 
 
@@ -135,6 +136,8 @@ def test_bad_input_to_an_instrument_is_refused_in_a_sentence():
         bought_noise.gaussian(rng(), (1, 2), batch=0)
     with pytest.raises(Refused, match="one for each of the 2 replicas"):
         train(sparse_regression([0, 1]), rate=0.1, steps=1, seeds=[0])
+    with pytest.raises(Refused, match="rate has 3 entries"):
+        train(sparse_regression([0, 1]), rate=[0.1, 0.2, 0.3], steps=1, seeds=[0, 1])
 
 
 def test_example_gradients_are_those_of_a_loop():
@@ -290,13 +293,14 @@ def torch_diagonal(task, weights, rate, steps, penalty, replica=0, start=0.1):
     return (u * u - v * v).detach().numpy()
 
 
-@pytest.mark.parametrize("penalty", [0.0, 0.01])
-def test_the_closed_gradient_is_autograd_s_replica_by_replica(penalty):
-    task = sparse_regression([3, 4], examples=6, inputs=9, nonzero=2)
-    beta = train(task, buying.weights_of("gaussian", 1.0), rate=0.01, steps=30, seeds=[3, 4], penalty=penalty)
+@pytest.mark.parametrize("penalty, rate, start", [(0.0, 0.01, 0.1), (0.01, 0.01, 0.1), (0.0, (0.005, 0.01), 0.3)])
+def test_the_closed_gradient_is_autograd_s_replica_by_replica(penalty, rate, start):
+    task, named = sparse_regression([3, 4], examples=6, inputs=9, nonzero=2), {"penalty": penalty, "start": start}
+    beta = train(task, weights_of("gaussian", 1.0), rate=rate, steps=30, seeds=[3, 4], **named)
     for replica, seed in enumerate((3, 4)):
         weights = bought_noise.gaussian(np.random.default_rng([seed, 2]), (200, 6), batch=1.0)
-        np.testing.assert_allclose(beta[replica], torch_diagonal(task, weights, 0.01, 30, penalty, replica), rtol=1e-9)
+        naive = torch_diagonal(task, weights, np.broadcast_to(rate, 2)[replica], 30, replica=replica, **named)
+        np.testing.assert_allclose(beta[replica], naive, rtol=1e-9)
 
 
 def test_isotropic_noise_has_the_trace_of_a_minibatch_and_no_direction():

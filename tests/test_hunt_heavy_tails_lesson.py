@@ -17,7 +17,7 @@ from tutorlib.theory import escape as law
 from tutorlib.theory.tails import excess_kurtosis, hill
 from tutorlib.trials import hunt_heavy_tails as trials
 from tutorlib.verdicts import hunt_heavy_tails as verdicts
-from tutorlib.verdicts.bought_noise import bought_verdicts, jump_verdicts, price_verdicts, share_above
+from tutorlib.verdicts.bought_noise import bought_verdicts, jump_verdicts, price_verdicts
 from tutorlib.verdicts.claims import CLAIMS
 from tutorlib.verdicts.escape_times import escape_verdicts
 from tutorlib.widgets.hunt_heavy_tails import NETS, PANELS, EscapePanel, TailPanel
@@ -157,14 +157,6 @@ def test_a_diverged_run_has_lost():
     assert jump_verdicts(arms, worse)[0].verdict == "does not hold"
     ends = bought.ends(made_up(bought.JUMPS, values), bought.WILD)
     assert set(ends.values()) == {np.inf} and len(ends) == bought.JUMPS.seeds
-
-
-@pytest.mark.parametrize("hits, word", [(24, "holds"), (0, "does not hold"), (13, "inconclusive at this budget")])
-def test_a_share_has_its_exact_interval(hits, word):
-    found = share_above(0.5, np.array([1.0] * hits + [0.0] * (24 - hits)))
-    assert found.verdict == word and found.estimate.value == hits / 24
-    if hits == 24:
-        assert found.estimate.low == pytest.approx(0.025 ** (1 / 24))
 
 
 @pytest.mark.parametrize("weighted, word", [(1.0, "does not hold"), (2.0, "holds")])

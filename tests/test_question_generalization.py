@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 from tutorlib.checks.question_generalization import check_fair_comparison, paired_difference
 from tutorlib.experiments import diagonal_net, fine_tune, label_noise, stream
 from tutorlib.experiments import question_generalization as lesson
-from tutorlib.measure.diagonal_net import descend, weights
+from tutorlib.measure.diagonal_net import sparse_regression
 from tutorlib.measure.fit import fit
 from tutorlib.nn.data import Data
 from tutorlib.nn.models import make
@@ -67,60 +67,53 @@ def test_exactly_that_many_labels_are_wrong_and_the_images_stay(wrong):
         assert not torch.equal(moved.y, trials.mislabelled(data, wrong, seed=3).y)
 
 
-def test_a_step_of_the_diagonal_net_is_gradient_descent_on_its_loss():
-    rng = np.random.default_rng(0)
-    x, y, a = rng.standard_normal((2, 5, 7)), rng.standard_normal((2, 5)), rng.uniform(0, 3, (4, 2, 5, 3))
-    rates = (0.01, 0.05, 0.02)
-    ours = descend(x, y, lambda step: a[step], rates, 4, 0.3)
-    for seed in range(2):
-        for arm, rate in enumerate(rates):
-            u = torch.full((7,), 0.3, dtype=torch.float64, requires_grad=True)
-            v = torch.full((7,), 0.3, dtype=torch.float64, requires_grad=True)
-            for step in range(4):
-                off = torch.from_numpy(x[seed]) @ (u**2 - v**2) - torch.from_numpy(y[seed])
-                loss = (torch.from_numpy(a[step, seed, :, arm]) * off**2).sum() / (2 * 5)
-                du, dv = torch.autograd.grad(loss, (u, v))
-                with torch.no_grad():
-                    u -= rate * du
-                    v -= rate * dv
-            np.testing.assert_allclose(ours[seed, :, arm], (u**2 - v**2).detach().numpy(), rtol=1e-9, atol=1e-13)
-
-
-@pytest.mark.parametrize("kind, batch", [("draws", 1), ("draws", 4), ("gaussian", 4)])
+@pytest.mark.parametrize("kind, batch", [("minibatch", 1), ("minibatch", 4), ("gaussian", 4)])
 def test_random_weights_have_mean_one_and_the_variance_of_the_batch(kind, batch):
-    drawn = weights(np.random.default_rng(1), kind, batch, 40, 20_000)
+    drawn = diagonal_trials.weights_of(kind, batch)(np.random.default_rng(1), (20_000, 40))
     assert drawn.mean() == pytest.approx(1, abs=0.01)
-    variance = 40 / batch * (1 - 1 / 40) if kind == "draws" else 40 / batch
+    variance = 40 / batch * (1 - 1 / 40) if kind == "minibatch" else 40 / batch
     assert drawn.var() == pytest.approx(variance, rel=0.03)
-    if kind == "draws":
+    if kind == "minibatch":
         assert np.allclose(drawn.sum(axis=1), 40)
 
 
-def test_the_full_batch_of_the_diagonal_net_is_without_noise():
-    assert (weights(np.random.default_rng(1), "draws", 40, 40, 3) == 1).all()
+def recovered(noise, batch, *rates, seeds=(0, 1), **changes):
+    held = {**diagonal_net.RECOVER.held, "steps": 300, "noise": noise, "batch": batch, **changes}
+    return diagonal_trials.recover([Run("x", {**held, "rate": rate}, seed) for rate in rates for seed in seeds], "cpu")
 
 
-def recovered(*arms, seeds=(0, 1), **changes):
-    held = {**diagonal_net.RECOVER.held, "steps": 300, **changes}
-    named = [dict(zip(("noise", "batch", "rate"), arm, strict=True)) for arm in arms]
-    return diagonal_trials.recover([Run("x", {**held, **arm}, seed) for seed in seeds for arm in named], "cpu")
+def test_the_full_batch_of_the_diagonal_net_is_gradient_descent_without_noise():
+    task = sparse_regression([0, 1])
+    for seed, values in enumerate(recovered("none", 40, 0.02, start=0.2)):
+        x, y, u, v = task.x[seed], task.y[seed], np.full(100, 0.2), np.full(100, 0.2)
+        for _ in range(300):
+            slope = x.T @ (x @ (u**2 - v**2) - y) / 40  # of the loss, by w = u² − v²
+            u, v = u - 0.02 * 2 * u * slope, v + 0.02 * 2 * v * slope
+        w = u**2 - v**2
+        assert values["error"] == pytest.approx(((w - task.truth[seed]) ** 2).sum())
+        assert values["loss"] == pytest.approx(((x @ w - y) ** 2).mean() / 2)
 
 
 def test_an_arm_is_the_same_whoever_is_measured_beside_it_and_each_arm_answers_for_itself():
-    first, second, third = ("draws", 1, 0.02), ("draws", 40, 0.02), ("gaussian", 1, 0.01)
-    together = recovered(first, second, third)
-    for number, arm in enumerate((first, second, third)):
-        alone = recovered(arm)
-        for seed in range(2):
-            assert alone[seed] == pytest.approx(together[3 * seed + number])
-    assert len({round(values["distance"], 6) for values in together}) == 6
+    arms, rates = (("minibatch", 1), ("none", 40), ("gaussian", 1)), (0.02, 0.01)
+    together = [values for arm in arms for values in recovered(*arm, *rates)]
+    alone = [recovered(*arm, rate, seeds=(seed,))[0] for arm in arms for rate in rates for seed in (0, 1)]
+    assert [values["error"] for values in together] == pytest.approx([values["error"] for values in alone])
+    assert len({round(values["error"], 6) for values in together}) == 12
+
+
+@pytest.mark.parametrize("noise, batch", [("minibatch", 1), ("gaussian", 1)])
+def test_arms_that_differ_in_rate_alone_draw_the_same_noise(noise, batch):
+    once, twice = (recovered(noise, batch, rate, steps=3) for rate in (1e-6, 2e-6))  # so small that w moves on a line
+    assert [5 - values["error"] for values in twice] == pytest.approx([2 * (5 - v["error"]) for v in once], rel=1e-3)
+    assert {*diagonal_net.RECOVER.together} == {"seed", "rate"}, "a call draws one kind of noise"
 
 
 def test_a_diagonal_net_measures_the_distance_to_the_truth_and_says_when_it_diverged():
-    ((still,), (lost,)) = recovered(("draws", 40, 1e-12), seeds=(0,)), recovered(("draws", 1, 5.0), seeds=(0,))
-    assert still["distance"] == pytest.approx(5, abs=1e-6)  # w is still 0, and five coordinates should be 1
-    x = np.random.default_rng([0, 7]).standard_normal((40, 100))
-    assert still["loss"] == pytest.approx((x[:, :5].sum(1) ** 2).mean() / 2, rel=1e-6)
+    (still,), (lost,) = recovered("none", 40, 1e-12, seeds=(0,)), recovered("minibatch", 1, 5.0, seeds=(0,))
+    assert still["error"] == pytest.approx(5, abs=1e-6)  # w is still 0, and five coordinates should be 1
+    x = sparse_regression([0]).x[0]
+    assert x.shape == (40, 100) and still["loss"] == pytest.approx((x[:, :5].sum(1) ** 2).mean() / 2, rel=1e-6)
     assert type(lost).__name__ == "Diverged"
 
 
@@ -265,12 +258,12 @@ def distance_as_found(run, helps=1.0):
     """Noise pulls the distance down, in proportion to rate ÷ batch."""
     s = run.settings
     strength = 0.0 if s["batch"] == 40 else s["rate"] / 0.04 / s["batch"]
-    return {"distance": 0.5 * float(np.exp(-1.2 * helps * strength**1.5 + noise(run, 0.02))), "loss": 1e-5}
+    return {"error": 0.5 * float(np.exp(-1.2 * helps * strength**1.5 + noise(run, 0.02))), "loss": 1e-5}
 
 
 def fair_to_the_full_batch(s):
     distance = 0.1 if (s["batch"], s["rate"]) == (40, diagonal_net.SHORT) else 0.5 if s["batch"] == 40 else 0.2
-    return {"distance": distance, "loss": 1e-5}
+    return {"error": distance, "loss": 1e-5}
 
 
 def test_verdicts_on_the_diagonal_net_can_hold_and_can_fail():
@@ -285,7 +278,7 @@ def test_verdicts_on_the_diagonal_net_can_hold_and_can_fail():
     slow = made_up(diagonal_net.RECOVER, lambda run: fair_to_the_full_batch(run.settings))  # it does best at a low rate
     slow = {says: word for (_, says, _), word in told(verdicts.noise_verdicts, slow).items()}
     assert slow["noise helps, whatever rate the full batch takes"] == "does not hold"
-    loud = made_up(diagonal_net.RECOVER, lambda run: {"distance": 0.2 * run.settings["rate"] / 0.005, "loss": 1e-5})
+    loud = made_up(diagonal_net.RECOVER, lambda run: {"error": 0.2 * run.settings["rate"] / 0.005, "loss": 1e-5})
     assert [word for (_, says, _), word in told(verdicts.noise_verdicts, loud).items() if "high rate" in says] == [
         "does not hold"
     ]

@@ -15,6 +15,7 @@ from tutorlib.theory.statistics import (
     mean_interval,
     ratio_interval,
     sample,
+    share_interval,
     slopes,
     t_quantile,
 )
@@ -152,6 +153,21 @@ def test_too_few_or_broken_numbers_have_no_interval(values):
         ratio_interval([1.0, 2.0], values)
     with pytest.raises(ValueError, match="guesses has"):
         sample(values, "guesses")
+
+
+@pytest.mark.parametrize("level", [0.9, 0.95])
+@pytest.mark.parametrize("hits, runs", [(0, 1), (1, 1), (0, 24), (13, 24), (24, 24), (12, 48)])
+def test_the_interval_of_a_share_is_clopper_and_pearson_s(hits, runs, level):
+    found = share_interval([1.0] * hits + [0.0] * (runs - hits), level)
+    exact = scipy.stats.binomtest(hits, runs).proportion_ci(level, method="exact")
+    assert (found.value, found.low, found.high) == pytest.approx((hits / runs, exact.low, exact.high), rel=1e-9)
+
+
+def test_the_interval_of_a_share_by_hand_and_none_of_no_runs():
+    assert share_interval([True] * 24).low == pytest.approx(0.025 ** (1 / 24))
+    assert share_interval([False] * 48).high == pytest.approx(1 - 0.025 ** (1 / 48))
+    with pytest.raises(ValueError, match="hits has 0"):
+        share_interval([])
 
 
 def test_slopes_are_exact_on_lines():

@@ -8,7 +8,7 @@ import pytest
 from tutorlib.experiments.measure_the_noise import FOUR_PLANS, NOISE_SCALE, PLANS, ROUTES, VARIANCE, WALK
 from tutorlib.records import Machine, RunRecord, Verdict
 from tutorlib.theory.noise import Noise
-from tutorlib.theory.statistics import Estimate, geometric_interval, mean_interval, ratio_interval
+from tutorlib.theory.statistics import Estimate, geometric_interval, mean_interval, ratio_interval, share_interval
 from tutorlib.verdicts.claims import CLAIMS
 from tutorlib.verdicts.measure_the_noise import (
     VERDICTS,
@@ -113,6 +113,14 @@ def test_above_and_below_say_each_of_their_words(centre, sd, word):
     ratios = np.exp(values)
     assert above(math.e, ratios, geometric_interval).verdict == word
     assert below(math.e, ratios, geometric_interval).estimate == geometric_interval(ratios)
+
+
+@pytest.mark.parametrize("hits, word", [(24, HOLDS), (0, NOT), (13, UNKNOWN)])
+def test_a_share_is_above_a_half_by_its_exact_interval(hits, word):
+    runs = [True] * hits + [False] * (24 - hits)
+    found = above(0.5, runs, share_interval)
+    assert found.verdict == word and found.estimate == share_interval(runs)
+    assert above(0.5, [], share_interval) == Finding(None, UNKNOWN)
 
 
 @pytest.mark.parametrize(

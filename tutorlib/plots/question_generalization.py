@@ -80,7 +80,7 @@ def plot_labels(results: Results, guess=None) -> Axes:
 def plot_diagonal(results: Results, guess=None) -> Axes:
     """Distance to the truth against the rate, with and without noise; ``guess``: batch 1 at the highest rate."""
     (axes,) = style.figure()
-    arms = (("draws", 40, "full batch"), ("draws", 4, "batch 4"), ("draws", 1, "batch 1"))
+    arms = (("none", 40, "full batch"), ("minibatch", 4, "batch 4"), ("minibatch", 1, "batch 1"))
     arms += (("gaussian", 1, "full batch, random weights"),)
     for number, (noise, batch, name) in enumerate(arms):
         rates = sorted(p["rate"] for p in results.experiment.points if (p["noise"], p["batch"]) == (noise, batch))

@@ -1,12 +1,12 @@
 """Intervals: how far a handful of seeds lets us speak.
 
-Student's t from :mod:`scipy.special`, not :mod:`scipy.stats`: the same numbers, a tenth of the import.
+Quantiles come from :mod:`scipy.special`, not :mod:`scipy.stats`: the same numbers, a tenth of the import.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import betaincinv, stdtrit
 
 from tutorlib.errors import Refused
 
@@ -55,6 +55,18 @@ def geometric_interval(values, level: float = LEVEL) -> Estimate:
     with np.errstate(invalid="ignore", divide="ignore"):  # refused below, with a sentence
         log = mean_interval(np.log(sample(values)), level)
     return Estimate(*np.exp([log.value, log.low, log.high]))
+
+
+def share_interval(hits, level: float = LEVEL) -> Estimate:
+    """The share of ``hits`` (0 or 1, one a run) with its exact interval.
+
+    Source: Clopper and Pearson 1934, Biometrika 26, 404; the bounds are quantiles of beta distributions.
+    """
+    hits = sample(hits, "hits", least=1)
+    hit, runs, tail = hits.sum(), len(hits), (1 - level) / 2
+    low = betaincinv(hit, runs - hit + 1, tail) if hit else 0.0
+    high = betaincinv(hit + 1, runs - hit, 1 - tail) if hit < runs else 1.0
+    return Estimate(hit / runs, low, high)
 
 
 def slopes(x, y) -> np.ndarray:

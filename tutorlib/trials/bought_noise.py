@@ -1,32 +1,16 @@
 """The runs of lesson 08 on bought noise: arms on the diagonal net, and what a step with noise costs."""
 
-import functools
-from collections.abc import Callable
-
-import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import parameters_to_vector
 
 from tutorlib.measure.clock import now
+from tutorlib.measure.diagonal_net import sparse_regression, train
 from tutorlib.measure.per_example import per_example_squares
-from tutorlib.measure.sparse_net import plain, sparse_regression, train
 from tutorlib.nn.data import digits
 from tutorlib.nn.models import make
 from tutorlib.records import Run
-from tutorlib.theory import bought_noise
-from tutorlib.trials import Diverged
-
-
-def weights_of(noise: str, batch: float) -> Callable:
-    """The function that draws an arm's weights."""
-    name, *index = noise.split()
-    if name == "none":
-        return plain
-    if name == "minibatch":
-        return functools.partial(bought_noise.minibatch, batch=int(batch))
-    more = {"alpha": float(index[0])} if index else {}
-    return functools.partial(getattr(bought_noise, name), batch=batch, **more)
+from tutorlib.trials.diagonal_net import outcomes, weights_of
 
 
 def diagonal(runs: list[Run], device: str) -> list:
@@ -42,11 +26,7 @@ def diagonal(runs: list[Run], device: str) -> list:
         isotropic=s["isotropic"],
         penalty=s["penalty"],
     )
-    errors, losses = task.error(beta), task.losses(beta)
-    return [
-        {"error": float(error), "loss": float(loss)} if np.isfinite(error) else Diverged()
-        for error, loss in zip(errors, losses, strict=True)
-    ]
+    return outcomes(task, beta)
 
 
 def price(run: Run, device: str) -> dict:

@@ -1,50 +1,39 @@
-"""The positive control of lesson 06: a net where the noise of small batches is what finds the truth."""
+"""Runs on the diagonal linear net, the positive control of lesson 06: every seed's own problem at once."""
+
+import functools
+from collections.abc import Callable
 
 import numpy as np
 
-from tutorlib.measure.diagonal_net import descend, weights
+from tutorlib.measure.diagonal_net import Regression, plain, sparse_regression, train
 from tutorlib.records import Run
+from tutorlib.theory import bought_noise
 from tutorlib.trials import Diverged
 
-BLOCK = 1000  # steps whose weights are drawn at once
+
+def weights_of(noise: str, batch: float) -> Callable:
+    """The function that draws an arm's weights."""
+    name, *index = noise.split()
+    if name == "none":
+        return plain
+    if name == "minibatch":
+        return functools.partial(bought_noise.minibatch, batch=int(batch))
+    more = {"alpha": float(index[0])} if index else {}
+    return functools.partial(getattr(bought_noise, name), batch=batch, **more)
+
+
+def outcomes(task: Regression, beta: np.ndarray) -> list:
+    """Error |β − β*|² of every replica, and the ``loss`` that says whether it is fitted; or that it diverged."""
+    return [
+        {"error": float(error), "loss": float(loss)} if np.isfinite(error) else Diverged()
+        for error, loss in zip(task.error(beta), task.losses(beta), strict=True)
+    ]
 
 
 def recover(runs: list[Run], device: str) -> list:
-    """The squared distance to the sparse truth and the training loss, for every arm and seed; the arms share the data.
-
-    An arm is a kind of noise, a batch and a rate. ``examples`` Gaussian examples of ``dimensions`` numbers, labelled
-    without error by a truth whose first ``sparse`` coordinates are 1 and the others 0.
-    """
-    s, seeds = runs[0].settings, sorted({run.seed for run in runs})
-    names = ("noise", "batch", "rate")
-    arms = sorted({tuple(run.settings[name] for name in names) for run in runs})
-    x = np.array([np.random.default_rng([k, 7]).standard_normal((s["examples"], s["dimensions"])) for k in seeds])
-    truth = np.arange(s["dimensions"]) < s["sparse"]
-    y = x @ truth
-    streams = [  # arms that differ in their rate alone draw the same noise
-        [np.random.default_rng([k, 8, batch, int(noise == "gaussian")]) for noise, batch, _ in arms] for k in seeds
-    ]
-    block = None
-
-    def weigh(step):
-        nonlocal block
-        if step % BLOCK == 0:
-            drawn = [
-                [
-                    weights(rng, kind, batch, s["examples"], BLOCK)
-                    for rng, (kind, batch, _) in zip(row, arms, strict=True)
-                ]
-                for row in streams
-            ]
-            block = np.ascontiguousarray(np.array(drawn).transpose(2, 0, 3, 1))  # (steps, seeds, examples, arms)
-        return block[step % BLOCK]
-
-    w = descend(x, y, weigh, [rate for *_, rate in arms], s["steps"], s["start"])
-    far = ((w - truth[:, None]) ** 2).sum(axis=1)
-    loss = ((x @ w - y[..., None]) ** 2).mean(axis=1) / 2
-    found = {}
-    for run in runs:
-        at = seeds.index(run.seed), arms.index(tuple(run.settings[name] for name in names))
-        lost = not np.isfinite(far[at])
-        found[run.key] = Diverged() if lost else {"distance": float(far[at]), "loss": float(loss[at])}
-    return [found[run.key] for run in runs]
+    """What one kind of noise finds of every seed's sparse truth; arms that differ in rate alone draw the same noise."""
+    s, seeds = runs[0].settings, [run.seed for run in runs]
+    task = sparse_regression(seeds, s["examples"], s["inputs"], s["nonzero"])
+    weights = weights_of(s["noise"], s["batch"])
+    rates = [run.settings["rate"] for run in runs]
+    return outcomes(task, train(task, weights, rate=rates, steps=s["steps"], seeds=seeds, start=s["start"]))

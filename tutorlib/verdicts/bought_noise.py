@@ -3,13 +3,12 @@
 from functools import partial
 
 import numpy as np
-from scipy.special import betaincinv
 
 from tutorlib.experiments import bought_noise as lesson
 from tutorlib.records import Verdict
 from tutorlib.results import Results, column
-from tutorlib.theory.statistics import Estimate, geometric_interval
-from tutorlib.verdicts.rules import INCONCLUSIVE, Finding, above, below, same_ratio, verdict
+from tutorlib.theory.statistics import geometric_interval, share_interval
+from tutorlib.verdicts.rules import above, below, same_ratio, verdict
 
 HELD = "diagonal linear net, where noise is known to be the cause; one rate for all arms, but for one control"
 NOT_DEEP = "the noise is what helps; this net was made so that it is"
@@ -53,6 +52,7 @@ def bought_verdicts(records) -> list[Verdict]:
 def jump_verdicts(records, jumps: Results) -> list[Verdict]:
     """D1-36 where weights are truly α-stable; a run that diverged has lost."""
     judge = partial(verdict, held=f"{HELD}; a diverged run counts as worse than any")
+    often = partial(above, 0.5, interval=share_interval)
     found = {name: lesson.ends(jumps, name) for name in (lesson.MILD, lesson.WILD, lesson.DOUBLE)}
     full = {r.run.seed: r["error"] for r in records if r.run.settings["arm"] == lesson.FULL}
     lost = {name: np.array([float(np.isinf(e)) for e in ends.values()]) for name, ends in found.items()}
@@ -60,11 +60,11 @@ def jump_verdicts(records, jumps: Results) -> list[Verdict]:
     pairs = [(found[lesson.MILD][seed], e) for seed, e in found[lesson.DOUBLE].items()]
     ratios = [a / b for a, b in pairs if np.isfinite(a) and np.isfinite(b)]
     rows = (
-        ("share of seeds better than the full batch, α = 1.8", share_above(0.5, wins[lesson.MILD]), "half or fewer",
+        ("share of seeds better than the full batch, α = 1.8", often(wins[lesson.MILD]), "half or fewer",
          "α-stable weights buy noise back, too"),
         ("error, α = 1.8 ÷ Gaussian of 2 × the variance, both ended", below(0.8, ratios, geometric_interval),
          "a ratio below 0.8", "… more than a Gaussian with more variance does"),
-        ("share of runs that diverged, α = 1.5", share_above(0.5, lost[lesson.WILD]), "fewer than half",
+        ("share of runs that diverged, α = 1.5", often(lost[lesson.WILD]), "fewer than half",
          "… and at α = 1.5 they blow most runs up"),
     )  # fmt: skip
     return [judge("D1-36", words, found, change, says=says) for words, found, change, says in rows]
@@ -81,18 +81,6 @@ def price_verdicts(records) -> list[Verdict]:
          "… while noise without structure, its trace known, costs more"),
     )  # fmt: skip
     return [judge("D1-38", words, found, change, says=says) for words, found, change, says in rows]
-
-
-def share_above(bound: float, hits: np.ndarray) -> Finding:
-    """The share of ``hits`` (0 or 1) with its exact 95 % interval; *holds* above ``bound``, *does not hold* below.
-
-    Source: Clopper and Pearson 1934; the bounds are quantiles of beta distributions.
-    """
-    hit, runs = int(hits.sum()), len(hits)
-    low = float(betaincinv(hit, runs - hit + 1, 0.025)) if hit else 0.0
-    high = float(betaincinv(hit + 1, runs - hit, 0.975)) if hit < runs else 1.0
-    word = "holds" if low > bound else "does not hold" if high < bound else INCONCLUSIVE
-    return Finding(Estimate(hit / runs, low, high), word)
 
 
 PARTS = (

@@ -17,9 +17,9 @@ def noise_verdicts(records) -> list[Verdict]:
     """E07 and E08: the same data and fit, with and without noise, and noise without a small batch."""
     judge = partial(verdict, held="a diagonal linear net of 100 coordinates, not a deep one; 40 examples, right labels")
     arm = partial(lesson.arm, records)
-    full = {rate: arm("draws", EXAMPLES, rate) for rate in (LONG, MIDDLE, SHORT)}
-    small = {rate: arm("draws", 1, rate) for rate in full}
-    four, gaussian = arm("draws", 4, LONG), arm("gaussian", 1, MIDDLE)
+    full = {rate: arm("none", EXAMPLES, rate) for rate in (LONG, MIDDLE, SHORT)}
+    small = {rate: arm("minibatch", 1, rate) for rate in full}
+    four, gaussian = arm("minibatch", 4, LONG), arm("gaussian", 1, MIDDLE)
     best = np.min(list(full.values()), axis=0)  # hindsight, in favour of the full batch
     fit = [arm(*each, "loss").max() for each in ARMS]
     clearly, alike = partial(below, LESS, interval=geometric_interval), partial(same_ratio, within=SAME)

@@ -3,14 +3,13 @@
 from functools import partial
 
 import numpy as np
-from scipy.special import betaincinv
 
 from tutorlib.experiments import mind_the_batchnorm as lesson
 from tutorlib.experiments.two_processes import BATCHNORM
 from tutorlib.records import Verdict
 from tutorlib.results import column
 from tutorlib.theory import batch_statistics as law
-from tutorlib.theory.statistics import Estimate, geometric_interval
+from tutorlib.theory.statistics import geometric_interval, share_interval
 from tutorlib.verdicts.rules import INCONCLUSIVE, Finding, above, below, equal_to, same_ratio, verdict
 from tutorlib.verdicts.two_processes import batchnorm_verdicts
 
@@ -153,18 +152,9 @@ def cure_verdicts(records) -> list[Verdict]:
 
 
 def rare(records) -> Finding:
-    """The share of runs without a number, with its exact 95 % interval; *holds* above a quarter.
-
-    Source: Clopper and Pearson 1934; the bounds are quantiles of beta distributions.
-    """
-    ends = [r.outcome for r in records if r.run.settings["norm"] == "batch" and r.run.settings["micro_batch"] == 2]
-    lost, runs = sum(end == "diverged" for end in ends), len(ends)
-    if not runs:
-        return Finding(None, INCONCLUSIVE)
-    low = float(betaincinv(lost, runs - lost + 1, 0.025)) if lost else 0.0
-    high = float(betaincinv(lost + 1, runs - lost, 0.975)) if lost < runs else 1.0
-    word = "holds" if low > 0.25 else "does not hold" if high < 0.25 else INCONCLUSIVE
-    return Finding(Estimate(lost / runs, low, high), word)
+    """The share of BatchNorm runs at micro-batch 2 that ended without a number; *holds* above a quarter."""
+    chosen = [r for r in records if r.run.settings["norm"] == "batch" and r.run.settings["micro_batch"] == 2]
+    return above(0.25, [r.outcome == "diverged" for r in chosen], share_interval)
 
 
 def ghost_verdicts(records) -> list[Verdict]:
