@@ -173,6 +173,47 @@ def test_lesson_00_plans_a_run_says_what_cannot_be_reached_and_its_flags_can_be_
         find(page, "td", "does not hold")
 
 
+OPENED_BY_A_PANEL = ("02", "03", "04", "05", "06", "08")
+
+
+@pytest.mark.parametrize("number", OPENED_BY_A_PANEL)
+def test_every_slider_and_menu_of_a_lesson_s_first_panel_moves_its_figure_or_its_sentence(lab, tmp_path, number):
+    (lesson,) = (tmp_path / "lessons").glob(f"{number}_*.ipynb")
+    notebook = json.loads(lesson.read_text())
+    first = next(index for index, cell in enumerate(notebook["cells"]) if cell["cell_type"] == "code")
+    lesson.write_text(json.dumps({**notebook, "cells": notebook["cells"][: first + 1]}))
+    with executed(lab(lesson.stem), cells=1) as page:
+        panel = page.locator(".widget-vbox", has=page.locator("img.widget-image")).first
+        panel.scroll_into_view_if_needed()
+        controls = [*panel.locator(".noUi-handle").all(), *panel.locator("select").all()]
+        assert 2 <= len(controls) <= 5
+        for control in controls:
+            assert moves(page, panel, control), f"control {controls.index(control) + 1} of {len(controls)} moves nothing"
+        screenshot(page, f"panel-{number}")
+
+
+def moves(page, panel, control) -> bool:
+    """Whether one step of a control, either way, changes what the panel shows."""
+
+    def shown():
+        sentences = panel.locator(".widget-html-content").all_inner_texts()
+        return panel.locator("img.widget-image").first.get_attribute("src"), sentences
+
+    for key in ("ArrowRight", "ArrowLeft", "ArrowLeft"):
+        before = shown()
+        control.focus()
+        control.press({"ArrowRight": "ArrowDown", "ArrowLeft": "ArrowUp"}[key] if is_menu(control) else key)
+        for _ in range(30):
+            page.wait_for_timeout(100)
+            if shown() != before:
+                return True
+    return False
+
+
+def is_menu(control) -> bool:
+    return control.evaluate("element => element.tagName === 'SELECT'")
+
+
 def find(page, selector: str, text: str = ""):
     """The first element of this kind, brought into view: Lab draws a cell only when it is near the window."""
     for _ in range(60):
