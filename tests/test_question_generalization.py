@@ -235,6 +235,9 @@ def test_verdicts_on_the_budgets_can_hold_and_can_fail():
     assert words(right, "D2-08") == {"holds if"} and words(wrong, "D2-08") == {"does not hold"}
     owed = [{word for (_, says, _), word in rows.items() if "loses some of" in says} for rows in (right, wrong)]
     assert owed == [{"holds"}, {"does not hold"}]
+    late = made_up(lesson.DIGITS, lambda run: {"error": 5.0, "train": 5.0 * (run.settings["steps"] == 100)})
+    late = [w for (_, says, _), w in told(verdicts.digits_verdicts, late).items() if "training error is" in says]
+    assert late == ["inconclusive at this budget"]  # the row is about ten epochs
     flat = made_up(lesson.DIGITS, lambda run: {"error": 5 + noise(run), "train": noise(run)})
     flat = told(verdicts.digits_verdicts, flat)
     assert "holds" not in words(flat, "D0-16")
@@ -277,6 +280,11 @@ def distance_as_found(run, helps=1.0):
     return {"distance": 0.5 * float(np.exp(-1.2 * helps * strength**1.5 + noise(run, 0.02))), "loss": 1e-5}
 
 
+def weaker_without_the_batch(run):
+    found = distance_as_found(run)
+    return found | {"distance": found["distance"] * (1.18 if run.settings["noise"] == "gaussian" else 1.0)}
+
+
 def fair_to_the_full_batch(s):
     distance = 0.1 if (s["batch"], s["rate"]) == (40, diagonal_net.SHORT) else 0.5 if s["batch"] == 40 else 0.2
     return {"distance": distance, "loss": 1e-5}
@@ -291,6 +299,8 @@ def test_verdicts_on_the_diagonal_net_can_hold_and_can_fail():
     assert controls == {"holds"}
     spoilt = made_up(diagonal_net.RECOVER, lambda run: distance_as_found(run) | {"loss": 0.1})
     assert "does not hold" in words(told(verdicts.noise_verdicts, spoilt), "E07")
+    weaker = told(verdicts.noise_verdicts, made_up(diagonal_net.RECOVER, weaker_without_the_batch))
+    assert [word for (_, says, _), word in weaker.items() if "and as much" in says] == ["does not hold"]
     slow = made_up(diagonal_net.RECOVER, lambda run: fair_to_the_full_batch(run.settings))  # it does best at a low rate
     slow = {says: word for (_, says, _), word in told(verdicts.noise_verdicts, slow).items()}
     assert slow["noise helps, whatever rate the full batch takes"] == "does not hold"
