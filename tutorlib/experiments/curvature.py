@@ -21,7 +21,7 @@ SHARPNESS = Experiment(
     held={**PROBLEM, "target": 0.1, "most_steps": 12000},
     together=("seed", "rate"),
     side_by_side=True,
-    seeds=16,
+    seeds=24,
 )
 
 FACTORS = (1, 3, 10, 30, 100)

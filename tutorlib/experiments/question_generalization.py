@@ -112,6 +112,6 @@ def gap(records, data: str, budget: str, batch: int = FULL, name: str = "error")
     return cell(records, data, budget, batch, name) - cell(records, data, budget, SMALL, name)
 
 
-def wide(records, width: int, batch: int, steps: int) -> np.ndarray:
-    """Held-out error of one width at one batch, in per cent: one a seed."""
-    return column(records, "error", width=width, batch=batch, steps=steps)
+def wide(records, width: int, batch: int, steps: int, name: str = "error") -> np.ndarray:
+    """Held-out error of one width at one batch, or that in training ("train"), in per cent: one a seed."""
+    return column(records, name, width=width, batch=batch, steps=steps)

@@ -52,7 +52,7 @@ def plot_budgets(digits: Results, mnist1d: Results, guess=None) -> Axes:
 def plot_labels(results: Results, guess=None) -> Axes:
     """Held-out error with right and with wrong labels, at one rate and at own rates; short lines: training error.
 
-    ``guess`` is batch 10 minus batch 100 with wrong labels at one rate, drawn above batch 100.
+    ``guess`` is the error of batch 100 with wrong labels at one rate.
     """
     (axes,) = style.figure()
     one = dict.fromkeys(lesson.BATCHES, label_noise.SAME)
@@ -66,8 +66,7 @@ def plot_labels(results: Results, guess=None) -> Axes:
         names = [f"batch {b}" for b in lesson.BATCHES]
         trio(axes, x, errors, results.recorded, 700, fitted, labels=None if x else names)
         if guess and x == 1:
-            start = errors[lesson.LARGE].mean()
-            axes.fill_between([0.68, 0.92], *(start + points for points in guess), label="your guess", **style.GUESS)
+            axes.fill_between([0.92, 1.08], *guess, label="your guess", **style.GUESS)
     axes.plot([], [], color="0.4", label="training labels missed", **FIT)
     axes.set_xticks(range(len(groups)), [name for name, *_ in groups])
     axes.set(ylabel="error (%)", xlim=(-0.5, 2.5), ylim=(-1, None))

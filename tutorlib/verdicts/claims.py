@@ -77,7 +77,6 @@ CLAIMS = {
     "D2-14": "the traditional view: more capacity overfits more",
     "D2-15": "overparameterized models may generalize better",
     "D2-16": "more parameters counter the loss of a large batch",
-    "D2-17": "the paper on random labels shows that a large batch hurts",
     "D2-20": "a small batch generalizes better, a large one worse",
     "D2-21": "a small batch has low efficiency",
     "D2-22": "a small batch wants a small model",

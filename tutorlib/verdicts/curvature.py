@@ -35,11 +35,14 @@ def sharpness_verdicts(records) -> list[Verdict]:
         (f"λ at {largest}, highest rate ÷ {smallest}, lowest", below(1, sharp[:, -1, -1] / sharp[:, 0, 0], **geometric),
          "a ratio of 1 or more", "the full batch at the high rate is flatter than the small batch at the low one"),
         ("λη/2 at the full batch, two higher rates", same_ratio(full[:, 1:].mean(axis=1)),
-         "a ratio clearly outside 0.8 … 1.25", "the full batch sits where the rate becomes unstable, λ = 2/η"),
+         "a ratio clearly outside 0.8 … 1.25",
+         "at 0.2 and 0.3 the full batch sits where the rate becomes unstable, λ = 2/η"),
         (f"λη/2 at {smallest}, two higher rates", below(0.9, (sharp[:, 0] * lesson.RATES / 2)[:, 1:].mean(axis=1)),
          "a ratio of 0.9 or more", "… and the small batch stays below it"),
-        (f"adaptive sharpness, {largest} ÷ {smallest}", same_ratio(large_over_small(adaptive)),
-         "a ratio clearly outside 0.8 … 1.25", "in each weight's own size, the batches differ by less than a quarter"),
+        *((f"adaptive sharpness, {largest} ÷ {smallest}, rate {rate:g}", same_ratio(ratio),
+           "a ratio clearly outside 0.8 … 1.25",
+           f"at {rate:g}, in each weight's own size, the batches differ by less than a quarter")
+          for rate, ratio in zip(lesson.RATES, (adaptive[:, -1] / adaptive[:, 0]).T, strict=True)),
     )  # fmt: skip
     return [judge(words, found, change, says=says) for words, found, change, says in rows]
 
@@ -59,7 +62,7 @@ def claim_verdicts(records) -> list[Verdict]:
     words = f"batch {lesson.BATCHES[-1]} {{}} batch {lesson.BATCHES[0]}, same rates and training loss"
     return [
         judge("D2-06", f"λ, {words.format('÷')}", larger, "a ratio of 1 or less", 
-              says="a large batch ends in a sharper minimum", condition=same),
+              says="a large batch ends sharper", condition=same),
         judge("D1-07", f"λ, {words.format('÷')}", larger, "a ratio of 1 or less", 
               says="the noise of small batches avoids sharp minima", condition=same),
         judge("D1-07", f"held-out error in points, {words.format('−')}", above(POINT, gap),
@@ -92,13 +95,14 @@ def rescaling_verdicts(records) -> list[Verdict]:
         ("E10", "λ at c = 10 ÷ at c = 1", above(5, ratio["sharpness"], geometric_interval), "a ratio below 5",
          "… its sharpness does change"),
         ("E10", "√(λ at c = 100 ÷ at c = 10) ÷ 10", same_ratio(squares, within=1.1),
-         "a ratio clearly outside 0.91 … 1.1", "… as c², once the second layer is the sharp one"),
+         "a ratio clearly outside 0.91 … 1.1", "… as c², once c is large"),
         ("E10", "ε-sharpness in a box, c = 10 ÷ c = 1", above(1.5, ratio["box"], geometric_interval),
-         "a ratio below 1.5", "… and so does ε-sharpness"),
+         "a ratio below 1.5", "… and ε-sharpness grows, too"),
         ("E10", "largest change of adaptive sharpness, c = 1 … 100", at_most(1e-6, changes), "a change above 1e-6",
          "adaptive sharpness does not"),
         ("D2-07", "points of held-out error added by a tenfold rescaling", equal_to(0, added, 0.1),
-         "any change of the error", "control: a net made 5 times as sharp or more by rescaling keeps its error"),
+         "any change of the error",
+         "control: a net made 5 times as sharp or more by rescaling keeps its error, by construction"),
     )  # fmt: skip
     return [judge(claim, words, found, change, says=says) for claim, words, found, change, says in rows]
 
