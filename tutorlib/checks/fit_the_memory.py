@@ -29,7 +29,7 @@ MISTAKES = {
 
 
 def check_bytes_per_parameter(function: Callable) -> Check:
-    """``function(recipe)`` → bytes that training with AdamW keeps for one parameter, before the first example."""
+    """``function(recipe)`` → bytes that training with AdamW needs, at some moment, for one parameter."""
     check = Check("bytes per parameter")
     answers = {recipe: attempt(function, recipe) for recipe in ASKED}
     for recipe, answer in answers.items():
