@@ -32,7 +32,7 @@ def plot_peaks(results: Results, guess=None) -> Axes:
 
 @style.look()
 def plot_tries(results: Results, guess=None) -> Axes:
-    """The micro-batches that ran to their end, and those that ran out of memory; ``guess`` is the most for two steps."""
+    """Micro-batches that ran to their end, and those that ran out of memory; ``guess`` is the most for two steps."""
     (axes,) = style.figure(height=2.6)
     for height, steps in enumerate((1, 2)):
         ran = lesson.ran(results, steps)
