@@ -31,8 +31,8 @@ def show_verdicts(verdicts: list[Verdict], numbers: bool = True, measured: str =
     """The table, as HTML for the eye and as lines of text for everything else.
 
     Where the last digits depend on the processor (a loss that first dips under a line, seconds), ``numbers=False``
-    leaves them out of the text; the table has them. A row that other seeds do not settle says so. ``measured`` heads the
-    column of numbers, where these are not estimates with intervals.
+    leaves them out of the text; the table has them. A row that other seeds do not settle says so.
+    ``measured`` heads the column of numbers, where these are not estimates with intervals.
     """
     verdicts = settle(verdicts)
     rows = "".join(
