@@ -158,7 +158,7 @@ def plot_timeline(results: Results, guess=None) -> Axes:
         axes.text(3 * step + 2.95, sums[peak] + 0.02 * top, f"{sums[peak]:.2f} GB", ha="right", va="bottom", fontsize=9)
         axes.text(3 * step + 1.5, 1.22 * top, words, ha="center", fontsize=10.5)
     needle = x[starts[3] + int(sums[starts[3] :].argmax())]
-    words = "the loss:\ncopies of the scores"
+    words = "the loss: copies\nof the scores"
     arrow = {"arrowstyle": "->", "color": style.INK}
     axes.annotate(words, (needle, 0.9 * top), (needle + 0.35, 0.82 * top), fontsize=9, va="center", arrowprops=arrow)
     style.band(axes, guess)

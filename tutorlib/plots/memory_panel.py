@@ -55,7 +55,7 @@ def plot_memory(bars: list[Bar], card: str, room: float) -> Axes:
         size = bar.reserved / GIB
         words = f"{'' if bar.reserved <= room else '✗ '}{size:,.1f}"
         axes.text(size + 0.016 * end, row, words, va="center", fontsize=9, bbox={"color": "white", "pad": 1.0})
-    axes.axvline(room / GIB, color=style.INK, linewidth=1.8)
+    axes.axvline(room / GIB, color=style.INK, linewidth=1.8, zorder=4)
     axes.set(
         xlim=(0, end), ylim=(4.5, -0.6), xlabel="GiB reserved, predicted; the driver takes some hundred MiB besides"
     )
