@@ -17,7 +17,8 @@ from tutorlib.measure.memory.target import GPU
 from tutorlib.measure.memory.trace import KINDS
 from tutorlib.nn.models import next_token_loss
 from tutorlib.nn.transformers import GPT2, Llama
-from tutorlib.plots.fit_the_memory import plot_saved, plot_table, plot_timeline
+from tutorlib.plots.fit_the_memory import plot_plans, plot_saved, plot_table, plot_timeline
+from tutorlib.plots.memory_checks import plot_peaks, plot_tries
 from tutorlib.records import Machine, Run, RunRecord
 from tutorlib.results import Results
 from tutorlib.study import find_trial
@@ -409,6 +410,34 @@ def test_the_timeline_stacks_every_kind_and_names_both_peaks():
     assert len(axes.collections) >= 6 and "your guess" in axes.get_legend_handles_labels()[1]
 
 
+def test_the_highest_moment_of_a_timeline_is_told_by_kind():
+    (record,) = made_up(table.TIMELINE, lambda run: scaled(a_timeline(run)))
+    found = table.highest(record)
+    assert found["activations"] == 3.0 and sum(found.values()) == 3.0 and tuple(found) == table.ALIVE
+
+
+def test_the_figure_of_peaks_shows_every_ratio_and_its_number():
+    off = {"CNN": 66}
+    results = made_up(lesson.PEAKS, lambda run: {"predicted": off.get(run.settings["model"], 100), "measured": 100})
+    axes = plot_peaks(results, (60, 70))
+    assert sorted(x for x, _ in points(axes)) == [66] + 8 * [100]
+    assert [text.get_text() for text in axes.texts].count("66.0") == 1
+    assert "your guess" in axes.get_legend_handles_labels()[1]
+
+
+def test_the_figure_of_tries_shows_what_ran_and_what_did_not():
+    axes = plot_tries(made_up(lesson.TRIES, tried), (64, 80))
+    drawn = {(line.get_marker(), line.get_ydata()[0]): list(line.get_xdata()) for line in axes.lines}
+    assert max(drawn["o", 0]) == 120 and max(drawn["o", 1]) == 72
+    assert min(drawn["x", 0]) == 128 and sum(map(len, drawn.values())) == 40
+
+
+def test_the_plans_figure_writes_the_share_beside_every_dot():
+    axes = plot_plans(plans(), (50, 60)).figure.axes[1]
+    told = [float(text.get_text().removesuffix(" %")) for text in axes.texts]
+    assert told == pytest.approx([y for _, y in points(axes)], abs=0.5) and len(told) == 3
+
+
 def scaled(values):
     return {k: tuple(1e9 * x for x in v) if k in table.ALIVE else v for k, v in values.items()}
 
@@ -448,6 +477,9 @@ def test_the_model_solution_of_bytes_per_parameter_passes_and_the_stub_fails():
         (from_parts(1, lambda w: 2, lambda w, s: 2 * s, 1), "counts gradients in two bytes"),
         (from_parts(1, lambda w: w, lambda w, s: 2 * w, 1), "the weights' own precision"),
         (from_parts(1, lambda w: 0, lambda w, s: 2 * s, 1), "the gradients are missing"),
+        (from_parts(2, lambda w: 4, lambda w, s: 2 * s, 1), "autocast's fp32 weights and gradients, and a master copy"),
+        (lambda recipe: 8 * right_bytes(recipe), "that is in bits"),
+        (lambda recipe: (4, 4, 8), "you returned (4, 4, 8), expected 16; return the sum"),
         (lambda recipe: None, "you returned nothing"),
         (lambda recipe: "16", "you returned '16'"),
         (lambda: 0, "TypeError"),
@@ -494,7 +526,14 @@ def test_what_is_off_is_read_off_the_results():
         (lambda recipe: right_lines(recipe) - {"8B: optimizer"}, "two moments in fp32 and an fp32 master copy"),
         (lambda recipe: right_lines(recipe) - {"8B: activations, B = 4"}, "right as a factor; look at the gigabytes"),
         (lambda recipe: right_lines(recipe) - {"8B: gradients"}, "in fp32 a number takes four bytes"),
-        (lambda recipe: right_lines(recipe) | {"8B: parameters"}, "may be 16.06"),
+        (
+            lambda recipe: right_lines(recipe) | {"8B: parameters"},
+            "'8B: parameters' is about right (16.1 GB against 16: 1.0 times)",
+        ),
+        (
+            lambda recipe: {"8B: parameters"} & right_lines(recipe),
+            "B = 1' is off (26.0 GB against 10: 2.6 times); '8B: a",
+        ),
         (lambda recipe: {"gradients"}, "no line is called 'gradients'"),
         (lambda recipe: None, "you returned nothing"),
         (lambda recipe: 3, "expected a set of names"),

@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import resource
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from tutorlib.__main__ import main
 from tutorlib.errors import Refused
 from tutorlib.measure.memory import target as targets
 from tutorlib.measure.memory.line import PeakLine, peak_line
+from tutorlib.measure.memory.named import fitting, named, report
 from tutorlib.measure.memory.predict import predict
 from tutorlib.measure.memory.trace import KINDS
 from tutorlib.measure.memory.truth import followed, fresh, profiled_peak, saved_for_backward
@@ -23,6 +25,7 @@ from tutorlib.nn.models import make, next_token_loss
 from tutorlib.nn.transformers import GPT2, Llama
 from tutorlib.nn.vision import ViT, resnet50
 from tutorlib.theory.activations import layer_activations
+from tutorlib.theory.memory import CARDS
 from tutorlib.theory.shapes import SHAPES, GPT2Shape, LlamaShape
 
 ADAMW = torch.optim.AdamW
@@ -494,6 +497,43 @@ def test_the_command_line_tells_a_table_and_json_of_a_model_of_ones_own(capsys):
     main(plan)
     table = capsys.readouterr().out
     assert "9,610 parameters, micro-batch 64" in table and "largest on T4" in table
+    assert "alive at the peak" in table and "(allocated, fitted at 8 and 16, raised" in table
+    main([*plan, "--target", "cpu"])
+    table = capsys.readouterr().out
+    assert "(allocated, fitted at 8 and 16)" in table and "largest" not in table and "convolutions" not in table
+
+
+def a_conv_net():
+    layers = nn.Conv2d(1, 2, 3), nn.Conv2d(2, 2, 3), nn.Flatten(), nn.Linear(32, 10)
+    return nn.Sequential(*layers), F.cross_entropy, (torch.zeros(1, 1, 8, 8), torch.zeros(1, dtype=torch.long))
+
+
+def test_the_command_line_warns_of_convolutions(capsys):
+    main(["memory", f"{__name__}:a_conv_net", "--target", "cpu"])
+    assert "small convolutional nets are up to a third too low" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "model, plan", [("gpt2", {"micro_batch": 8}), ("llama-3-8b", {"precision": "bf16", "time": 4096})]
+)
+def test_what_is_reserved_at_the_size_the_command_line_prints_fits_the_card(model, plan):
+    for card, size in report(model, **plan)["largest"].items():
+        if size:
+            made, loss, batch = named(model, plan.get("time", 1024))
+            how = {"precision": plan.get("precision", "autocast"), "target": targets.GPU, "micro_batch": size}
+            assert predict(made, loss, batch, **how).reserved <= CARDS[card] * 2**20, (card, size)
+
+
+def test_a_size_that_does_not_fit_is_followed_down_the_slope_in_few_predictions():
+    asked = []
+
+    def at(size):
+        asked.append(size)
+        return SimpleNamespace(reserved=30 + 10 * size + 95 * (size > 100))
+
+    line = PeakLine(0.0, 10.0, 0.0)
+    assert fitting(at, line, 2000.0) == 187 and asked == [200, 187]
+    assert fitting(at, line, 35.0) == 0 and fitting(at, line, 40.0) == 1 and fitting(at, line, 5.0) == 0
 
 
 @pytest.mark.parametrize(

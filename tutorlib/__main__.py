@@ -48,8 +48,8 @@ def main(arguments: list[str] | None = None) -> None:
     again.add_argument("--part", nargs=2, type=int, default=(1, 1), metavar=("K", "N"), help="the K-th of N parts")
     memory = commands.add_parser("memory", help="what will a training step take, and what is the largest micro-batch?")
     memory.add_argument("model", help="gpt2, llama-3-8b, resnet50, vit-b, …, or package.module:function of your own")
-    memory.add_argument("--micro-batch", type=int, default=1)
-    memory.add_argument("--accumulation", type=int, default=1)
+    memory.add_argument("--micro-batch", type=int, default=1, help="examples in one pass (default 1)")
+    memory.add_argument("--accumulation", type=int, default=1, help="passes before one step() (default 1)")
     memory.add_argument("--time", type=int, default=1024, help="tokens an example (default 1024)")
     memory.add_argument("--precision", default="autocast", help="fp32, autocast (default) or bf16")
     memory.add_argument("--optimizer", default="AdamW", help="SGD, momentum, AdamW (default) or fused AdamW")
@@ -92,13 +92,19 @@ def print_memory(model: str, json: bool, attention: str, checkpointing: bool, **
         return
     gib = 2**30
     print(f"{model}: {told['parameters']:,} parameters, micro-batch {told['micro_batch']}")
+    print("  alive at the peak:")
     for part, size in told["parts"].items():
         print(f"  {part:<16} {size / gib:8.2f} GiB")
     print(f"  {'peak':<16} {told['peak'] / gib:8.2f} GiB, in the {told['phase']} phase")
     print(f"  {'reserved':<16} {told['reserved'] / gib:8.2f} GiB; first step alone {told['first_step'] / gib:.2f}")
-    print(f"  {told['fixed'] / gib:.2f} GiB fixed + {told['per_example'] / gib:.3f} GiB an example")
+    print(
+        f"  {told['fixed'] / gib:.2f} GiB fixed + {told['per_example'] / gib:.3f} GiB an example "
+        f"(allocated, fitted at 8 and 16{', raised by what is reserved more at 16' if 'largest' in told else ''})"
+    )
     for card, size in told.get("largest", {}).items():
         print(f"  largest on {card:<12} about {size:>6}" if size else f"  largest on {card:<12} does not fit")
+    if told["convolutions"] > 1:  # one makes the patches of a vision transformer
+        print("  convolutions take scratch memory besides: small convolutional nets are up to a third too low")
 
 
 def verdicts_under_other_seeds(name: str, count: int) -> list[repeats.Repeats]:

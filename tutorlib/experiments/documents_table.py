@@ -142,5 +142,11 @@ def kept(activations, model: str, recipe: str, micro_batch: int) -> float:
     return one(activations, **setting(model, recipe, micro_batch=micro_batch))["activations"] / GB
 
 
+def highest(record) -> dict[str, float]:
+    """Gigabytes by kind at the highest moment of a timeline."""
+    at = max(range(len(record[ALIVE[0]])), key=lambda moment: sum(record[kind][moment] for kind in ALIVE))
+    return {kind: record[kind][at] / GB for kind in ALIVE}
+
+
 def plan(records, model: str, recipe: str, micro_batch: int, accumulation: int = 1):
     return one(records, **setting(model, recipe, micro_batch=micro_batch, accumulation=accumulation))

@@ -86,7 +86,8 @@ FOUND = Experiment(
     question="What is the largest micro-batch that fits?",
     trial="fit_the_memory.found",
     points=grid(budget=(430_000, BUDGET)),
-    print_under="MLP with a hidden layer of {width}, AdamW, real steps on this processor; at most {examples} examples",
+    print_under="MLP with a hidden layer of {width}, AdamW, two real steps a try on this processor; every size from 1 "
+    "to {examples} tried beside the finder",
     held={**NET, "examples": 80, "wanted": WANTED},
     device="cpu",
     seeds=1,

@@ -7,6 +7,7 @@ from matplotlib.lines import Line2D
 from tutorlib.experiments import documents_table as table
 from tutorlib.experiments import fit_the_memory as lesson
 from tutorlib.plots import style
+from tutorlib.plots.memory_panel import LOOKS
 from tutorlib.results import Results
 from tutorlib.theory.statistics import Estimate
 
@@ -19,14 +20,14 @@ KINDS = {
 }
 MARKERS = {"math": "s", "fused": "o", "checkpointing": "v"}
 COLOURS = {"bf16": "#0072b2", "autocast": "#009e73", "mixed": "#cc79a7", "fp32": "0.35"}
-# What stays first, what comes and goes on top.
-LAYERS = {
-    "parameters": ("parameters", "0.25"),
-    "optimizer state": ("optimizer state", "0.55"),
-    "gradients": ("gradients", "#cc79a7"),
-    "activations": ("activations", "#0072b2"),
-    "logits and loss": ("scores and loss", "#e69f00"),
-    "workspace": ("workspace", "#009e73"),
+# What stays first, what comes and goes on top: each a name of the panel's colours, and the kinds that it is made of.
+STACK = {
+    "parameters": ("parameters",),
+    "optimizer state": ("optimizer state",),
+    "gradients": ("gradients",),
+    "activations": ("activations",),
+    "scores and loss": ("logits and loss",),
+    "workspace, examples": ("workspace", "examples"),
 }
 
 
@@ -72,7 +73,7 @@ def plot_table(results: Results, guess=None) -> Axes:
         for number, (recipe, value) in enumerate(found.items()):
             precision, _, kind = recipe.partition(", ")
             marker, colour = MARKERS.get(kind, "D"), COLOURS[precision]
-            shift = 0.22 * (number - (len(found) - 1) / 2)
+            shift = 0.66 * (number / (len(found) - 1) - 0.5)  # every marker on a height of its own
             off = abs(value / row.gigabytes - 1) > table.NEAR
             face = "white" if results.recorded else colour
             axes.plot(value, height + shift, marker, color=colour, markerfacecolor=face, markersize=6, zorder=3)
@@ -106,9 +107,8 @@ def plot_plans(results: Results, guess=None) -> Axes:
             "gradients": found["gradients"] if found["accumulation"] > 1 else 0,
         }
         for kind, size in {**stays, "activations": found["peak"] - sum(stays.values())}.items():
-            label, colour = LAYERS[kind]
-            label = "all that belongs to examples" if kind == "activations" else label
-            axes.bar(place, size / table.GB, 0.6, bottom, color=colour, label=label if place == 1 else None)
+            label = "all that belongs to examples" if kind == "activations" else kind
+            axes.bar(place, size / table.GB, 0.6, bottom, color=LOOKS[kind], label=label if place == 1 else None)
             bottom += size / table.GB
         axes.text(place, bottom, f"{bottom:.1f}", ha="center", va="bottom", fontsize=9)
     axes.set_xticks(
@@ -120,6 +120,7 @@ def plot_plans(results: Results, guess=None) -> Axes:
         whole, half = (table.plan(results, *of, *each)["peak"] for each in ((8, 1), parts))
         value = 100 * half / whole
         style.point(beside, place, Estimate(value, value, value), style.INK, results.recorded)
+        beside.text(place, value + 3, f"{value:.0f} %", ha="center", va="bottom", fontsize=9)
     beside.axhline(50, **style.THEORY)
     if guess:
         beside.fill_between([0.8, 1.2], *guess, label="your guess", **style.GUESS)
@@ -139,14 +140,14 @@ def plot_timeline(results: Results, guess=None) -> Axes:
     x = stretched(starts, len(sums))
     axes.stackplot(
         x,
-        *(np.array(record[kind]) / table.GB for kind in LAYERS),
-        labels=[label for label, _ in LAYERS.values()],
-        colors=[colour for _, colour in LAYERS.values()],
+        *(np.sum([record[kind] for kind in kinds], axis=0) / table.GB for kinds in STACK.values()),
+        labels=list(STACK),
+        colors=[LOOKS[name] for name in STACK],
         linewidth=0,
     )
     top = sums.max()
     for number, start in enumerate(starts):
-        axes.axvline(x[start], color="white", linewidth=1.2)
+        axes.axvline(x[start], color="0.85", linewidth=1.2, zorder=0)  # behind the needle, which is as thin
         name = ("forward", "backward", "step()")[number % 3]
         axes.text(number + 0.5, 1.13 * top, name, ha="center", fontsize=9)
     axes.axvline(3, color="0.2", linewidth=1.4, ymax=0.97)
@@ -156,6 +157,10 @@ def plot_timeline(results: Results, guess=None) -> Axes:
         axes.plot([3 * step, 3 * step + 3], [sums[peak]] * 2, color="0.2", linestyle=":", linewidth=1.2)
         axes.text(3 * step + 2.95, sums[peak] + 0.02 * top, f"{sums[peak]:.2f} GB", ha="right", va="bottom", fontsize=9)
         axes.text(3 * step + 1.5, 1.22 * top, words, ha="center", fontsize=10.5)
+    needle = x[starts[3] + int(sums[starts[3] :].argmax())]
+    words = "the loss: copies\nof the scores"
+    arrow = {"arrowstyle": "->", "color": style.INK}
+    axes.annotate(words, (needle, 0.9 * top), (needle + 0.35, 0.82 * top), fontsize=9, va="center", arrowprops=arrow)
     style.band(axes, guess)
     axes.set(xlim=(0, 6), ylim=(0, 1.3 * top), ylabel="alive (GB)", xticks=[], xlabel="through two training steps")
     handles, labels = axes.get_legend_handles_labels()

@@ -19,7 +19,7 @@ LOOKS = {
     "gradients": "#328cc1",
     "optimizer state": "#9ecbe8",
     "activations": "#c8521c",
-    "logits and loss": "#f6c141",
+    "scores and loss": "#f6c141",
     "workspace, examples": "#8c8c8c",
     "reserved, unused": "white",
 }
@@ -45,7 +45,7 @@ def plot_memory(bars: list[Bar], card: str, room: float) -> Axes:
     """Stacked bars from the top down against the card's size, in GiB; a cross where it does not fit."""
     (axes,) = style.figure(height=3.7, panel=True)
     axes.figure.subplots_adjust(left=0.24, bottom=0.24)
-    end = min(max(room, *(bar.reserved for bar in bars)), 2 * room) / GIB * 1.14
+    end = max(room, *(bar.reserved for bar in bars)) / GIB * 1.15  # the words beside the longest bar are inside
     boxes = [boxes_of(bar, row) for row, bar in enumerate(bars)]
     colours = list(LOOKS.values())[:-1] * len(bars)
     used = PolyCollection([box for row in boxes for box in row[:-1]], facecolors=colours, linewidths=0)
@@ -54,10 +54,8 @@ def plot_memory(bars: list[Bar], card: str, room: float) -> Axes:
     for row, bar in enumerate(bars):
         size = bar.reserved / GIB
         words = f"{'' if bar.reserved <= room else '✗ '}{size:,.1f}"
-        beside = size < 0.88 * end  # else it is written where the bar leaves the figure
-        where = {"x": size + 0.016 * end, "ha": "left"} if beside else {"x": 0.988 * end, "ha": "right"}
-        axes.text(y=row, s=words, va="center", fontsize=9, **where, bbox={"color": "white", "pad": 1.0})
-    axes.axvline(room / GIB, color=style.INK, linewidth=1.8)
+        axes.text(size + 0.016 * end, row, words, va="center", fontsize=9, bbox={"color": "white", "pad": 1.0})
+    axes.axvline(room / GIB, color=style.INK, linewidth=1.8, zorder=4)
     axes.set(
         xlim=(0, end), ylim=(4.5, -0.6), xlabel="GiB reserved, predicted; the driver takes some hundred MiB besides"
     )

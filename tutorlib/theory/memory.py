@@ -1,4 +1,4 @@
-"""Static memory: what parameters, gradients and optimizer state take before the first example arrives."""
+"""Static memory: what parameters, gradients and optimizer state take, whatever the batch."""
 
 from dataclasses import dataclass
 

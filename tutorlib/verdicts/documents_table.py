@@ -98,7 +98,7 @@ def activation_verdicts(activations: Results) -> list[Verdict]:
         tried = recipes or table.TRIED[row.model]
         found = [table.kept(activations, row.model, name, micro_batch) for name in tried]
         closest = min(found, key=lambda value: abs(np.log(value / row.gigabytes)))
-        words = f"GB at batch {micro_batch}, in the closest of: {'; '.join(tried)}"
+        words = f"GB at batch {micro_batch}, in the closest by factor, of: {'; '.join(tried)}"
         return judge(claim, words, near(row.gigabytes, closest, table.NEAR), quarter, says=says)
 
     def growth(model: str, few: int, many: int, recipes) -> list[float]:

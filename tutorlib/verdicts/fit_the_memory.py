@@ -94,7 +94,10 @@ def peak_verdicts(records: Results) -> list[Verdict]:
 
 def finder_verdicts(tries: Results, found: Results) -> list[Verdict]:
     """D4-22: the largest micro-batch by trying, with one step and with two."""
-    judge = partial(verdict, held="MLP, AdamW, an artificial budget on a processor; the sizes tried are 8, 16 … 160")
+    mlp = "MLP, AdamW, an artificial budget on a processor; "
+    judge = partial(verdict, held=mlp + "every eighth size from 8 to 160 tried, for one step and for two")
+    budgets = " and ".join(f"{r['budget']:,}" for r in found)
+    examples = lesson.FOUND.held["examples"]
     one, two = (max(lesson.ran(tries, steps), default=0) for steps in (1, 2))
     some = [r for r in found if r["largest"]]
     missed = [r["found"] - r["largest"] for r in found]
@@ -105,12 +108,14 @@ def finder_verdicts(tries: Results, found: Results) -> list[Verdict]:
             f"found minus the largest of all sizes tried, {len(found)} budgets",
             counted(0, missed),
             "another size",
+            held=f"{mlp}{budgets} bytes; two steps at every size from 1 to {examples}",
         ),
         judge(
             "D4-22",
             "micro-batch × accumulation, wanted 256",
             counted(lesson.WANTED, made),
             "another batch",
+            held=f"{mlp}{budgets} bytes; of sizes from 1 to {examples}",
             says="… exactly, with a micro-batch that divides the target",
         ),
         judge(

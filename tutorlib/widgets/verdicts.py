@@ -27,11 +27,12 @@ def lines(verdicts: list[Verdict], numbers: bool = True) -> str:
     )
 
 
-def show_verdicts(verdicts: list[Verdict], numbers: bool = True) -> Shown:
+def show_verdicts(verdicts: list[Verdict], numbers: bool = True, measured: str = "measured [95 %]") -> Shown:
     """The table, as HTML for the eye and as lines of text for everything else.
 
     Where the last digits depend on the processor (a loss that first dips under a line, seconds), ``numbers=False``
     leaves them out of the text; the table has them. A row that other seeds do not settle says so.
+    ``measured`` heads the column of numbers, where these are not estimates with intervals.
     """
     verdicts = settle(verdicts)
     rows = "".join(
@@ -50,8 +51,7 @@ def show_verdicts(verdicts: list[Verdict], numbers: bool = True) -> Shown:
         for v in verdicts
     )
     head = "".join(
-        f"<th style='text-align:left'>{h}</th>"
-        for h in ("claim", "it says", "measured [95 %]", "verdict", "small print")
+        f"<th style='text-align:left'>{h}</th>" for h in ("claim", "it says", measured, "verdict", "small print")
     )
     return Shown(
         None, lines(verdicts, numbers), html=f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"

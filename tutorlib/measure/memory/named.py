@@ -2,16 +2,19 @@
 
 import functools
 import importlib
+import math
 from collections.abc import Callable
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.modules.conv import _ConvNd
 
 from tutorlib.errors import Refused
-from tutorlib.measure.memory.line import peak_line
+from tutorlib.measure.memory.line import PeakLine, peak_line
 from tutorlib.measure.memory.predict import predict
 from tutorlib.measure.memory.target import TARGETS
+from tutorlib.measure.memory.trace import Trace
 from tutorlib.nn.models import next_token_loss
 from tutorlib.nn.transformers import GPT2, Llama
 from tutorlib.nn.vision import ViT, resnet50
@@ -73,8 +76,8 @@ def report(
 ) -> dict:
     """Everything the command line says of one plan, in bytes.
 
-    For a GPU also the largest micro-batch of each card, read off the line of reserved bytes: within a few per cent of
-    what ``Trace.fits`` answers for one card, and of its :func:`~tutorlib.measure.memory.finder.largest_micro_batch`.
+    For a GPU also a micro-batch for each card, the largest that a line through two predictions names, or the first
+    below it whose own prediction fits. Reserved bytes come in segments, so a slightly larger one may fit as well.
     """
     model, loss, batch = named(name, time, **options)
     device, maker = choose(TARGETS, target, "target"), choose(OPTIMIZERS, optimizer, "optimizer")
@@ -97,7 +100,16 @@ def report(
         "parts": trace.parts(),
         "fixed": line.fixed,
         "per_example": line.per_example,
+        "convolutions": sum(isinstance(module, _ConvNd) for module in model.modules()),
     }
     if device.gpu_kernels:
-        answer["largest"] = {card: line.largest(room * MIB) for card, room in CARDS.items()}
+        answer["largest"] = {card: fitting(at, line, room * MIB) for card, room in CARDS.items()}
     return answer
+
+
+def fitting(at: Callable[[int], Trace], line: PeakLine, room: float) -> int:
+    """The line's largest batch if what is reserved there fits; else down its slope to one that does; 0 if none does."""
+    size = max(1, line.largest(room))
+    while size and (over := at(size).reserved - room) > 0:
+        size = max(0, size - math.ceil(over / line.per_example))
+    return size
