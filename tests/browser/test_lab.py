@@ -193,25 +193,24 @@ def test_every_slider_and_menu_of_a_lesson_s_first_panel_moves_its_figure_or_its
 
 
 def moves(page, panel, control) -> bool:
-    """Whether one step of a control, either way, changes what the panel shows."""
+    """Whether another value of a control, up or down, changes what the panel draws or says."""
 
     def shown():
         sentences = panel.locator(".widget-html-content").all_inner_texts()
         return panel.locator("img.widget-image").first.get_attribute("src"), sentences
 
-    for key in ("ArrowRight", "ArrowLeft", "ArrowLeft"):
+    menu = control.evaluate("element => element.options?.length ?? 0")
+    for step in range(menu) if menu else ("ArrowRight", "ArrowLeft", "ArrowLeft"):
         before = shown()
-        control.focus()
-        control.press({"ArrowRight": "ArrowDown", "ArrowLeft": "ArrowUp"}[key] if is_menu(control) else key)
-        for _ in range(30):
+        if menu:
+            control.select_option(index=step)
+        else:
+            control.press(step)
+        for _ in range(20):
             page.wait_for_timeout(100)
             if shown() != before:
                 return True
     return False
-
-
-def is_menu(control) -> bool:
-    return control.evaluate("element => element.tagName === 'SELECT'")
 
 
 def find(page, selector: str, text: str = ""):
