@@ -86,12 +86,12 @@ def test_a_point_that_was_not_recorded_agrees_with_the_predictor_within_a_thousa
 
 
 @pytest.mark.parametrize("attention", ["fused", "math"])
-def test_the_largest_micro_batch_of_every_card_is_the_command_line_s_or_up_to_a_fourteenth_more(lines, attention):
+def test_the_largest_micro_batch_of_every_card_is_the_command_line_s_or_one_or_a_fourteenth_more(lines, attention):
     told = report("gpt2", micro_batch=8, attention=attention)["largest"]
     line = lines.line("gpt2", Recipe(attention=attention))
     for card, room in CARDS.items():  # the command line predicts what it prints, the panel reads its line
         ours = line.largest(room * MIB, 1024)
-        assert told[card] <= ours <= told[card] * 15 / 14 and told[card] > 2
+        assert told[card] <= ours <= max(told[card] + 1, told[card] * 15 / 14) and told[card] > 2
 
 
 def test_a_record_is_what_the_trial_measures_now():

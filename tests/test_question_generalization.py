@@ -275,7 +275,7 @@ def distance_as_found(run, helps=1.0):
 
 def weaker_without_the_batch(run):
     found = distance_as_found(run)
-    return found | {"distance": found["distance"] * (1.18 if run.settings["noise"] == "gaussian" else 1.0)}
+    return found | {"error": found["error"] * (1.18 if run.settings["noise"] == "gaussian" else 1.0)}
 
 
 def fair_to_the_full_batch(s):

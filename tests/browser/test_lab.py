@@ -188,7 +188,9 @@ def test_every_slider_and_menu_of_a_lesson_s_first_panel_moves_its_figure_or_its
         controls = [*panel.locator(".noUi-handle").all(), *panel.locator("select").all()]
         assert 2 <= len(controls) <= 5
         for control in controls:
-            assert moves(page, panel, control), f"control {controls.index(control) + 1} of {len(controls)} moves nothing"
+            assert moves(page, panel, control), (
+                f"control {controls.index(control) + 1} of {len(controls)} moves nothing"
+            )
         screenshot(page, f"panel-{number}")
 
 
