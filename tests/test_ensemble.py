@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from replicas import replicas
 from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss, nll_loss, one_hot
 from torch.nn.utils import parametrizations
@@ -47,15 +48,6 @@ def targets(numbers, data=None):
 def written(examples=23, time=4, vocabulary=7):
     tokens = torch.randint(0, vocabulary, (examples, time + 1), generator=torch.Generator().manual_seed(0))
     return Data(tokens[:, :-1], tokens[:, 1:])
-
-
-def replicas(make, count=4):
-    made = []
-    with torch.random.fork_rng(devices=[]):
-        for seed in range(count):
-            torch.default_generator.manual_seed(seed)  # torch.manual_seed takes a millisecond
-            made.append(make().double())
-    return made
 
 
 class Own(nn.Module):
@@ -382,21 +374,24 @@ def test_a_layer_used_twice_equals_fit(optimizer):
 @pytest.mark.parametrize("betas", [(0.9, 0.999), (0.5, 0.8)])
 def test_adamw_is_torch_s_own_over_100_steps(betas, weight_decay):
     ours = functools.partial(adamw, beta1=betas[0], beta2=betas[1], weight_decay=weight_decay)
-    same_path(ours, functools.partial(torch.optim.AdamW, betas=betas, weight_decay=weight_decay))
+    theirs = functools.partial(torch.optim.AdamW, betas=betas, weight_decay=weight_decay)
+    assert furthest_apart(ours, theirs) < 1e-12
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_sgd_is_torch_s_own_over_100_steps(momentum):
-    same_path(functools.partial(sgd, momentum=momentum), functools.partial(torch.optim.SGD, momentum=momentum))
+    theirs = functools.partial(torch.optim.SGD, momentum=momentum)
+    assert furthest_apart(functools.partial(sgd, momentum=momentum), theirs) < 1e-12
 
 
-def same_path(ours, theirs):
-    """Alone with a number as its rate, and with one rate a replica."""
+def furthest_apart(ours, theirs):
+    """In 100 steps, ours alone with a number as its rate and with one rate a replica."""
+    furthest = 0.0
     generator, rates = torch.Generator().manual_seed(1), (0.01, 0.1, 0.3)
     stacked = torch.randn(3, 5, 2, generator=generator, dtype=torch.float64)
     alone, states, twins = list(stacked), [None] * 4, [nn.Parameter(p.clone()) for p in stacked]
     optimizers = [theirs([twin], lr=rate) for twin, rate in zip(twins, rates, strict=True)]
-    for step in range(100):
+    for _ in range(100):
         g = torch.randn(3, 5, 2, generator=generator, dtype=torch.float64)
         stacked, states[3] = ours(stacked, g, states[3], torch.tensor(rates, dtype=torch.float64).view(3, 1, 1))
         for r, optimizer in enumerate(optimizers):
@@ -404,7 +399,8 @@ def same_path(ours, theirs):
             twins[r].grad = g[r]
             optimizer.step()
             found = torch.stack([alone[r], stacked[r]])
-            assert float((found - twins[r].detach()).abs().max()) < 1e-12, step
+            furthest = max(furthest, float((found - twins[r].detach()).abs().max()))
+    return furthest
 
 
 DIVERGING = {

@@ -6,6 +6,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from replicas import drawn, replicas
 from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss, softmax
 
@@ -23,22 +24,9 @@ torch.set_num_threads(1)  # the models are so small that a second thread only wa
 LOSSES = {"softmax": cross_entropy, "squared": mse_loss}
 
 
-def drawn(*shape, seed=1):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
 def problem(loss="softmax", examples=30, inputs=6, outputs=4):
     x = drawn(examples, inputs)
     return Data(x, torch.arange(examples) % outputs if loss == "softmax" else x[:, :outputs].sin())
-
-
-def replicas(make, count=3):
-    made = []
-    with torch.random.fork_rng(devices=[]):
-        for seed in range(count):
-            torch.default_generator.manual_seed(seed)
-            made.append(make().double())
-    return made
 
 
 def deep():
@@ -100,7 +88,7 @@ def naive_kfac(model, data, batch, rate, steps, seed, damping, loss, memory=0.95
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_the_factors_are_means_over_examples_and_over_the_model_s_own_targets(loss):
-    models, x = replicas(deep), drawn(3, 9, 6, seed=4)
+    models, x = replicas(deep, 3), drawn(3, 9, 6, seed=4)
     stack = Stack(models)
     for layer, found in enumerate(factors(stack, x, loss)):
         for r, model in enumerate(models):
@@ -111,7 +99,7 @@ def test_the_factors_are_means_over_examples_and_over_the_model_s_own_targets(lo
 @pytest.mark.parametrize("loss", LOSSES)
 def test_random_signs_give_the_factors_on_average_and_each_replica_the_same_ones(loss):
     """400 seeds, |z| < 5 for each of some sixty numbers: wrong once in thirty thousand."""
-    models, x = replicas(deep), drawn(3, 9, 6, seed=4)
+    models, x = replicas(deep, 3), drawn(3, 9, 6, seed=4)
     exact = factors(Stack(models), x, loss)
     drawn_ = [factors(Stack(models[:1]), x[:1], loss, draws=2, seed=seed) for seed in range(400)]
     for layer, (a, g) in enumerate(exact):
@@ -125,7 +113,7 @@ def test_random_signs_give_the_factors_on_average_and_each_replica_the_same_ones
 
 
 def test_the_signs_are_new_at_every_step():
-    models, seen = replicas(deep), []
+    models, seen = replicas(deep, 3), []
 
     def watched(stack, x, gradients, state):
         gradients, state = kfac(stack, x, gradients, state, memory=0.0, draws=1)
@@ -138,7 +126,7 @@ def test_the_signs_are_new_at_every_step():
 
 @pytest.mark.parametrize("loss, chunk", [*itertools.product(LOSSES, (None, 2))])
 def test_every_replica_is_k_fac_written_out_for_one_model(loss, chunk):
-    models, twins, data = replicas(deep), replicas(deep), problem(loss)
+    models, twins, data = replicas(deep, 3), replicas(deep, 3), problem(loss)
     rates, damping, steps = (0.1, 0.5, 1.0), (0.1, 0.01, 1.0), 6
     fit_ensemble(
         models,
@@ -164,7 +152,7 @@ def settings(steps=1, rate=1.0, **more):
 
 def test_one_linear_layer_with_a_squared_loss_is_at_its_minimum_after_one_step_at_rate_one():
     """There the curvature *is* the Kronecker product, so K-FAC without damping is Newton's method."""
-    models, data = replicas(lambda: nn.Sequential(nn.Linear(6, 4))), problem("squared")
+    models, data = replicas(lambda: nn.Sequential(nn.Linear(6, 4)), 3), problem("squared")
     precondition = functools.partial(kfac, damping=1e-20, loss="squared")
     fit_ensemble(models, mse_loss, data, precondition=precondition, **settings())
     best = torch.linalg.lstsq(torch.cat([data.x, torch.ones(30, 1)], dim=1), data.y).solution
@@ -178,7 +166,7 @@ def test_without_damping_a_linear_map_of_the_inputs_changes_nothing():
     losses = {}
     for name, precondition in (("k-fac", functools.partial(kfac, damping=1e-16, loss="squared")), ("plain", None)):
         for map_ in (torch.eye(6).double(), mixed):
-            models, data = replicas(lambda: mlp(6, 5, 4)), problem("squared")
+            models, data = replicas(lambda: mlp(6, 5, 4), 3), problem("squared")
             for model in models:
                 with torch.no_grad():
                     model[0].weight.copy_(model[0].weight @ torch.linalg.inv(map_))
@@ -190,7 +178,7 @@ def test_without_damping_a_linear_map_of_the_inputs_changes_nothing():
 
 def test_micro_batches_change_nothing_and_the_optimizer_that_follows_may_have_momentum():
     def train(**more):
-        models = replicas(deep)
+        models = replicas(deep, 3)
         optimizer = functools.partial(sgd, momentum=0.9)
         fit_ensemble(
             models, cross_entropy, problem(), precondition=kfac, optimizer=optimizer, **settings(4, 0.1), **more
@@ -205,7 +193,7 @@ def test_micro_batches_change_nothing_and_the_optimizer_that_follows_may_have_mo
 
 def test_a_replica_that_diverges_ends_alone():
     def train(rates):
-        models = replicas(deep)
+        models = replicas(deep, 3)
         return models, fit_ensemble(
             models, cross_entropy, problem(), precondition=kfac, **settings(8) | {"rates": rates}
         )
@@ -228,9 +216,9 @@ def test_a_replica_that_diverges_ends_alone():
 )
 def test_a_model_that_k_fac_does_not_know_is_refused_with_its_layers(make):
     with pytest.raises(Refused, match=r"K-FAC got a model of .*Linear.* allowed: nn.Sequential"):
-        fit_ensemble(replicas(make), cross_entropy, problem(), precondition=kfac, **settings())
+        fit_ensemble(replicas(make, 3), cross_entropy, problem(), precondition=kfac, **settings())
 
 
 def test_a_loss_without_a_curvature_is_refused():
     with pytest.raises(Refused, match='loss is "hinge"; allowed: "softmax", "squared"'):
-        factors(Stack(replicas(deep)), drawn(3, 9, 6), "hinge")
+        factors(Stack(replicas(deep, 3)), drawn(3, 9, 6), "hinge")

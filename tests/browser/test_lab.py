@@ -143,7 +143,7 @@ def test_lesson_01_runs_in_jupyterlab_and_its_controls_move_it(lab):
         lock_a_prediction(page)
         move_a_panel(page, "minibatch gradients scatter", 4, "Batch 16", "arrows")
         move_a_panel(page, "Along the flat direction", 1, "the rate is 2.56", "walk")
-        find(page, "td", "does not hold")
+        assert find(page, "td", "does not hold").is_visible()
         screenshot(page, "verdict")
 
 
@@ -170,7 +170,7 @@ def test_lesson_00_plans_a_run_says_what_cannot_be_reached_and_its_flags_can_be_
         copied = json.loads(page.evaluate("() => navigator.clipboard.readText()"))
         assert copied["train_batch_size"] == 96 and copied["train_micro_batch_size_per_gpu"] == 32
         lock_a_prediction(page)
-        find(page, "td", "does not hold")
+        assert find(page, "td", "does not hold").is_visible()
 
 
 OPENED_BY_A_PANEL = ("02", "03", "04", "05", "06", "08")
