@@ -1,0 +1,121 @@
+"""The ledger as a page: how many claims hold, each claim in one line, then every row with its interval and caveat."""
+
+from types import ModuleType
+
+from tutorlib.verdicts.claims import CLAIMS
+from tutorlib.verdicts.documents import DOCUMENTS, NOT_JUDGED, claims, gloss
+from tutorlib.verdicts.ledger import Entry, counts, states, verdicts
+from tutorlib.verdicts.repeats import shipped
+from tutorlib.widgets.verdicts import SIGNS, interval
+
+HEAD = """\
+# Ledger
+
+Every claim of the five documents, in our words, and what came out when it was measured. `python -m tutorlib ledger`
+measures what is not in the cache yet, and writes this page and `ledger.jsonl`, the same facts for programs. The
+lessons print the same rows.
+"""
+NOTE = """\
+A claim may have several rows, in several lessons. Its word is that of the rows that say the claim itself, not of those
+that vary it (“…”): where these agree but for a condition, the weaker word; where they contradict each other, *rows
+differ*, and the rows say on what it depends. A row that 20 other base seeds do not settle is *inconclusive at this
+budget*, whatever this run says.
+"""
+
+
+def page(rows: list[Entry], lessons: dict[str, ModuleType]) -> str:
+    """The whole page; ``lessons`` are those of the command line, number → module of verdicts."""
+    found = states(rows)
+    parts = [HEAD, head(rows, lessons, found), NOTE, places(rows, lessons)]
+    for name, (title, count) in DOCUMENTS.items():
+        parts += [f"## {name} · {title}, {count} claims\n", overview(name, rows, lessons, found)]
+    parts.append("## Row by row\n")
+    for name, (title, _) in DOCUMENTS.items():
+        parts += [f"### {name} · {title}\n", details(rows, lessons, name)]
+    parts += ["### E · questions of our own\n", details(rows, lessons, "E")]
+    return "\n".join(parts)
+
+
+def table(head: tuple[str, ...], lines: list[tuple]) -> str:
+    def line(cells) -> str:
+        return "| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in cells) + " |\n"
+
+    return line(head) + line("---" for _ in head) + "".join(map(line, lines))
+
+
+def head(rows: list[Entry], lessons: dict, found: dict[str, str]) -> str:
+    number = counts(found)
+    missing = [name for name in lessons if name not in {row.lesson for row in rows}]
+    told = f"Not measured for this ledger: lesson {', '.join(missing)}.\n" if missing else ""
+    lines = [(f"{SIGNS.get(state, '·')} {state}", count) for state, count in number.items()]
+    return table(("of the claims", len(found)), lines) + "\n" + told
+
+
+def places(rows: list[Entry], lessons: dict) -> str:
+    """Where each lesson was measured; a lesson is measured on one machine."""
+    lines = []
+    for name in lessons:
+        own = [row for row in rows if row.lesson == name]
+        if own:
+            machine, seeds = own[0].machine, sorted({count for row in own for count in row.seeds})
+            code = f"torch {machine.torch}, Python {machine.python}, instruments {own[0].source[:8]}"
+            told = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else seeds[0]
+            lines.append(
+                (link(name, lessons), len(own), told, f"{machine.name} ({machine.device})", own[0].budget, code)
+            )
+    return "## Measured where\n\n" + table(("lesson", "rows", "seeds", "machine", "budget", "with"), lines)
+
+
+def link(name: str, lessons: dict) -> str:
+    stem = f"{name}_{lessons[name].__name__.rpartition('.')[2]}"
+    return f"[{name}](../lessons/{stem}.ipynb)"
+
+
+def overview(document: str, rows: list[Entry], lessons: dict, found: dict[str, str]) -> str:
+    """One line a claim: its word, and where it was judged or why it was not."""
+    where: dict[str, list[str]] = {}
+    for row in rows:
+        where.setdefault(row.verdict.claim, []).append(row.lesson)
+    lines, no_row = [], "in no lesson" if set(lessons) == {row.lesson for row in rows} else "in no lesson measured here"
+    for claim in claims(document):
+        reason = NOT_JUDGED[claim][1] if claim in NOT_JUDGED else no_row
+        judged = "lesson " + ", ".join(sorted(set(where[claim]))) if claim in where else reason
+        sign = SIGNS.get(found[claim], "·")
+        lines.append((f"`{claim}`", gloss(claim), f"{sign} {found[claim]}", judged))
+    return table(("claim", "in our words", "word", "judged in"), lines)
+
+
+def details(rows: list[Entry], lessons: dict, document: str) -> str:
+    """Every row of a document's claims in the order of the claims, and of the lessons within a claim."""
+    chosen = [pair for pair in zip(rows, verdicts(rows), strict=True) if pair[0].verdict.claim.startswith(document)]
+    repeats = {(r.lesson, r.claim, r.says, r.measured): r for r in shipped()}
+    lines = []
+    for row, said in sorted(chosen, key=lambda pair: pair[0].verdict.claim):
+        word = f"{SIGNS[said.verdict]} **{said.verdict}**" + (f" {said.condition}" if said.condition else "")
+        small = f"held: {said.held}; would have changed it: {said.would_change}"
+        name = f"`{said.claim}`" if said.says == CLAIMS.get(said.claim) else said.claim
+        lines.append(
+            (
+                name,
+                f"“{said.says}”",
+                word,
+                said.measured,
+                interval(said),
+                link(row.lesson, lessons),
+                min(row.seeds),
+                survived(row, repeats),
+                small,
+            )
+        )
+    return table(
+        ("claim", "it says", "verdict", "measured", "estimate [95 %]", "lesson", "seeds", "other seeds", "small print"),
+        lines,
+    )
+
+
+def survived(row: Entry, repeats: dict) -> str:
+    """Under how many other base seeds the row said the same as in this run."""
+    verdict = row.verdict
+    if known := repeats.get((row.lesson, verdict.claim, verdict.says, verdict.measured)):
+        return f"{known.words.get(verdict.verdict, 0)} of {sum(known.words.values())}"
+    return "not repeated"
