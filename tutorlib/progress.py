@@ -20,8 +20,7 @@ from tutorlib.store import cache_folder
 
 VERSION = 1
 # kind → what it tells, and of which type
-NUMBER, TEXT = (int, float), str
-KINDS = {"prediction": {"low": NUMBER, "high": NUMBER, "unit": TEXT, "because": TEXT}, "exercise": {}}
+KINDS = {"prediction": {"low": float, "high": float, "unit": str, "because": str}, "exercise": {}}
 
 
 @dataclass(frozen=True)
@@ -39,16 +38,15 @@ class Done(Line):
         if self.kind not in KINDS:
             raise Refused(f"kind is {self.kind!r}; allowed: {', '.join(KINDS)}")
         object.__setattr__(self, "told", frozen(self.told, "told"))
-        kinds = KINDS[self.kind]
-        right = isinstance(self.name, str) and set(self.told) == set(kinds)
-        if not right or any(isinstance(v, bool) or not isinstance(v, kinds[k]) for k, v in self.told.items()):
-            raise Refused(f"a {self.kind} has a name and tells {kinds}; this one tells {dict(self.told)}")
+        told = {name: type(value) for name, value in self.told.items()}
+        if told != KINDS[self.kind] or not isinstance(self.name, str):
+            wanted = {name: kind.__name__ for name, kind in KINDS[self.kind].items()}
+            raise Refused(f"a {self.kind} has a name and tells {wanted}; this one tells {dict(self.told)}")
 
 
 def prediction(question: str, low: float, high: float, unit: str = "", because: str = "") -> Done:
-    return Done(
-        VERSION, "prediction", question, {"low": float(low), "high": float(high), "unit": unit, "because": because}
-    )
+    told = {"low": float(low), "high": float(high), "unit": unit, "because": because}
+    return Done(VERSION, "prediction", question, told)
 
 
 def exercise(name: str) -> Done:

@@ -2,7 +2,6 @@
 
 from types import ModuleType
 
-from tutorlib.verdicts.claims import CLAIMS
 from tutorlib.verdicts.documents import DOCUMENTS, NOT_JUDGED, claims, gloss
 from tutorlib.verdicts.ledger import Entry, counts, states, verdicts
 from tutorlib.verdicts.repeats import shipped
@@ -46,9 +45,9 @@ def table(head: tuple[str, ...], lines: list[tuple]) -> str:
 def head(rows: list[Entry], lessons: dict, found: dict[str, str]) -> str:
     number = counts(found)
     missing = [name for name in lessons if name not in {row.lesson for row in rows}]
-    told = f"Not measured for this ledger: lesson {', '.join(missing)}.\n" if missing else ""
+    told = f"\nNot measured for this ledger: lesson {', '.join(missing)}.\n" if missing else ""
     lines = [(f"{SIGNS.get(state, '·')} {state}", count) for state, count in number.items()]
-    return table(("of the claims", len(found)), lines) + "\n" + told
+    return table(("of the claims", len(found)), lines) + told
 
 
 def places(rows: list[Entry], lessons: dict) -> str:
@@ -93,10 +92,9 @@ def details(rows: list[Entry], lessons: dict, document: str) -> str:
     for row, said in sorted(chosen, key=lambda pair: pair[0].verdict.claim):
         word = f"{SIGNS[said.verdict]} **{said.verdict}**" + (f" {said.condition}" if said.condition else "")
         small = f"held: {said.held}; would have changed it: {said.would_change}"
-        name = f"`{said.claim}`" if said.says == CLAIMS.get(said.claim) else said.claim
         lines.append(
             (
-                name,
+                f"`{said.claim}`",
                 f"“{said.says}”",
                 word,
                 said.measured,
