@@ -1,6 +1,7 @@
 """The ledger: every claim in one state, what the lessons' tables say, and no run lost to a stop."""
 
 import dataclasses
+import json
 import random
 import re
 from collections import Counter
@@ -12,7 +13,7 @@ import pytest
 
 from tutorlib.__main__ import LESSONS, main
 from tutorlib.commands import ledger
-from tutorlib.commands.ledger_page import page, survived, table
+from tutorlib.commands.ledger_page import page, summary, survived, table
 from tutorlib.errors import Refused
 from tutorlib.records import Experiment, Machine, Verdict, grid
 from tutorlib.store import Store
@@ -87,7 +88,9 @@ def test_a_gloss_that_begins_with_dots_is_its_claim_and_no_variation():
 
 
 def test_the_page_is_the_one_that_its_facts_make():
-    assert PAGE.read_text("utf-8") == page(ledger.load(FACTS), LESSONS), "run python -m tutorlib ledger --page"
+    rows, told = ledger.load(FACTS), "run python -m tutorlib ledger --page"
+    assert PAGE.read_text("utf-8") == page(rows, LESSONS), told
+    assert PAGE.with_suffix(".json").read_text("utf-8") == summary(rows, LESSONS) + "\n", told
 
 
 def test_the_ledger_has_every_lesson_of_the_command_line_and_no_other():
@@ -99,6 +102,21 @@ def test_the_page_lists_every_claim_once_and_judges_none_that_has_no_words():
     assert re.findall(r"^\| `(D\d-\d\d)` \|", overview, re.M) == claims()
     known = {claim for claim in CLAIMS} | {f"E{n:02d}" for n in range(1, 33)}
     assert {r.verdict.claim for r in ledger.load(FACTS)} <= known
+
+
+def test_the_json_has_every_claim_with_its_lessons_or_the_reason_why_none_judges_it():
+    told = json.loads(summary([row("D0-06", "holds", lesson=name) for name in ("01", "00")], {"00": 0, "01": 0}))
+    assert list(told["claims"]) == claims() and told["counts"] == {
+        **dict.fromkeys(STATES, 0),
+        "holds": 1,
+        NOT_COVERED: 147,
+    }
+    assert told["claims"]["D0-06"] == {"says": CLAIMS["D0-06"], "word": "holds", "lessons": ["00", "01"], "reason": ""}
+    assert (
+        told["claims"]["D0-13"]["reason"] == NOT_JUDGED["D0-13"][1]
+        and told["claims"]["D0-07"]["reason"] == "in no lesson"
+    )
+    assert all(bool(claim["reason"]) != bool(claim["lessons"]) for claim in told["claims"].values())
 
 
 def differences(rows: list[Entry], told: list[str], clocked: list[str] = ()) -> list[str]:

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import re
 import sys
+import time
 import warnings
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from IPython.core.formatters import PlainTextFormatter
 
+from tutorlib import progress
 from tutorlib.__main__ import main
 from tutorlib.checks import Check
 from tutorlib.errors import Refused
@@ -122,7 +124,14 @@ def write_many(who: int) -> None:
 
 
 @pytest.mark.parametrize("begin", [b"", b"{ a broken line\n"], ids=["a sound file", "one to be set aside"])
-def test_notebooks_that_write_at_once_lose_nothing(begin):
+def test_notebooks_that_write_at_once_lose_nothing(begin, monkeypatch):
+    set_aside = progress._set_aside
+
+    def slowly(*what):  # time enough for the others to come in between, if they could
+        time.sleep(0.3)
+        set_aside(*what)
+
+    monkeypatch.setattr(progress, "_set_aside", slowly)
     path().parent.mkdir()
     path().write_bytes(begin)
     writers = [multiprocessing.get_context("fork").Process(target=write_many, args=(who,)) for who in range(4)]

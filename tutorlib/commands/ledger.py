@@ -1,12 +1,13 @@
 """``python -m tutorlib ledger``: measure what the lessons judge, or read it from the cache, and write the ledger.
 
-The facts are in ``ledger.jsonl``, one row of a lesson's verdicts a line; ``ledger.md`` is the same for people.
+The facts are in ``ledger.jsonl``, one row of a lesson's verdicts a line. ``ledger.json`` (every claim and its word) and
+``ledger.md`` (all of it, for people) are made of them.
 """
 
 import sys
 from pathlib import Path
 
-from tutorlib.commands.ledger_page import page
+from tutorlib.commands.ledger_page import page, summary
 from tutorlib.errors import Refused
 from tutorlib.store import PACKAGE
 from tutorlib.verdicts.ledger import Entry, entries
@@ -18,7 +19,9 @@ BAR = 24
 def add(commands, lessons: dict) -> None:
     parser = commands.add_parser("ledger", help="every claim and what was measured of it, as course/ledger.md and JSON")
     parser.add_argument("--lesson", nargs="+", choices=lessons, help="measure these lessons only; others stay")
-    parser.add_argument("--page", action="store_true", help="measure nothing: write the page again from the JSON")
+    parser.add_argument(
+        "--page", action="store_true", help="measure nothing: write page and JSON again from ledger.jsonl"
+    )
     parser.add_argument("--into", type=Path, default=COURSE if COURSE.is_dir() else Path(), help="the folder")
     parser.set_defaults(run=lambda chosen: write(lessons, chosen.lesson, chosen.page, chosen.into))
 
@@ -36,10 +39,15 @@ def write(lessons: dict, chosen: list[str] | None = None, page_only: bool = Fals
         kept = [row for row in load(facts) if row.lesson in lessons and row.lesson != name]
         rows = sorted(kept + fresh, key=lambda row: row.lesson)
         replace(facts, "".join(row.to_json() + "\n" for row in rows))
-        replace(into / "ledger.md", page(rows, lessons))
+        publish(rows, lessons, into)
     if page_only:
-        replace(into / "ledger.md", page(load(facts), lessons))
-    print(f"{into / 'ledger.md'} and {facts.name} are written", file=sys.stderr)
+        publish(load(facts), lessons, into)
+    print(f"{into / 'ledger.md'}, ledger.json and {facts.name} are written", file=sys.stderr)
+
+
+def publish(rows: list[Entry], lessons: dict, into: Path) -> None:
+    replace(into / "ledger.md", page(rows, lessons))
+    replace(into / "ledger.json", summary(rows, lessons) + "\n")
 
 
 def load(facts: Path) -> list[Entry]:

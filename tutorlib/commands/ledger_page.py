@@ -1,5 +1,6 @@
 """The ledger as a page: how many claims hold, each claim in one line, then every row with its interval and caveat."""
 
+import json
 from types import ModuleType
 
 from tutorlib.verdicts.documents import DOCUMENTS, NOT_JUDGED, claims, gloss
@@ -11,8 +12,8 @@ HEAD = """\
 # Ledger
 
 Every claim of the five documents, in our words, and what came out when it was measured. `python -m tutorlib ledger`
-measures what is not in the cache yet, and writes this page and `ledger.jsonl`, the same facts for programs. The
-lessons print the same rows.
+measures what is not in the cache yet, and writes this page and the same for programs: `ledger.jsonl` has every row,
+`ledger.json` every claim. The lessons print the same rows.
 """
 NOTE = """\
 A claim may have several rows, in several lessons. Its word is that of the rows that say the claim itself, not of those
@@ -24,10 +25,10 @@ budget*, whatever this run says.
 
 def page(rows: list[Entry], lessons: dict[str, ModuleType]) -> str:
     """The whole page; ``lessons`` are those of the command line, number → module of verdicts."""
-    found = states(rows)
-    parts = [HEAD, head(rows, lessons, found), NOTE, places(rows, lessons)]
+    found = judged(rows, lessons)
+    parts = [HEAD, head(rows, lessons), NOTE, places(rows, lessons)]
     for name, (title, count) in DOCUMENTS.items():
-        parts += [f"## {name} · {title}, {count} claims\n", overview(name, rows, lessons, found)]
+        parts += [f"## {name} · {title}, {count} claims\n", overview(name, found)]
     parts.append("## Row by row\n")
     for name, (title, _) in DOCUMENTS.items():
         parts += [f"### {name} · {title}\n", details(rows, lessons, name)]
@@ -42,12 +43,12 @@ def table(head: tuple[str, ...], lines: list[tuple]) -> str:
     return line(head) + line("---" for _ in head) + "".join(map(line, lines))
 
 
-def head(rows: list[Entry], lessons: dict, found: dict[str, str]) -> str:
-    number = counts(found)
+def head(rows: list[Entry], lessons: dict) -> str:
+    number = counts(states(rows))
     missing = [name for name in lessons if name not in {row.lesson for row in rows}]
     told = f"\nNot measured for this ledger: lesson {', '.join(missing)}.\n" if missing else ""
     lines = [(f"{SIGNS.get(state, '·')} {state}", count) for state, count in number.items()]
-    return table(("of the claims", len(found)), lines) + told
+    return table(("of the claims", len(claims())), lines) + told
 
 
 def places(rows: list[Entry], lessons: dict) -> str:
@@ -70,17 +71,35 @@ def link(name: str, lessons: dict) -> str:
     return f"[{name}](../lessons/{stem}.ipynb)"
 
 
-def overview(document: str, rows: list[Entry], lessons: dict, found: dict[str, str]) -> str:
-    """One line a claim: its word, and where it was judged or why it was not."""
-    where: dict[str, list[str]] = {}
+def judged(rows: list[Entry], lessons: dict) -> dict[str, dict]:
+    """Every claim: in our words, its one word, and the lessons that judge it or the reason why none does."""
+    where: dict[str, set[str]] = {claim: set() for claim in claims()}
     for row in rows:
-        where.setdefault(row.verdict.claim, []).append(row.lesson)
-    lines, no_row = [], "in no lesson" if set(lessons) == {row.lesson for row in rows} else "in no lesson measured here"
+        where.setdefault(row.verdict.claim, set()).add(row.lesson)
+    no_row = "in no lesson" if set(lessons) == {row.lesson for row in rows} else "in no lesson measured here"
+    return {
+        claim: {
+            "says": gloss(claim),
+            "word": state,
+            "lessons": sorted(where[claim]),
+            "reason": "" if where[claim] else NOT_JUDGED.get(claim, ("", no_row))[1],
+        }
+        for claim, state in states(rows).items()
+    }
+
+
+def summary(rows: list[Entry], lessons: dict) -> str:
+    """The counts and every claim as JSON."""
+    return json.dumps({"counts": counts(states(rows)), "claims": judged(rows, lessons)}, ensure_ascii=False, indent=1)
+
+
+def overview(document: str, found: dict[str, dict]) -> str:
+    """One line a claim: its word, and where it was judged or why it was not."""
+    lines = []
     for claim in claims(document):
-        reason = NOT_JUDGED[claim][1] if claim in NOT_JUDGED else no_row
-        judged = "lesson " + ", ".join(sorted(set(where[claim]))) if claim in where else reason
-        sign = SIGNS.get(found[claim], "·")
-        lines.append((f"`{claim}`", gloss(claim), f"{sign} {found[claim]}", judged))
+        told = found[claim]
+        place = told["reason"] or "lesson " + ", ".join(told["lessons"])
+        lines.append((f"`{claim}`", told["says"], f"{SIGNS.get(told['word'], '·')} {told['word']}", place))
     return table(("claim", "in our words", "word", "judged in"), lines)
 
 
