@@ -24,6 +24,7 @@ FLOOR = {
     "experiments": 1,
     "verdicts": 1,
     "store": 1,
+    "progress": 1,
     "nn": 1,
     "measure": 2,
     "trials": 3,
@@ -31,6 +32,7 @@ FLOOR = {
     "plots": 4,
     "widgets": 5,
     "checks": 5,
+    "commands": 5,
     "__main__": 5,
 }
 # Rooms that see less than everything from their own floor down.
@@ -39,6 +41,7 @@ NARROW = {
     "experiments": {*GROUND, "experiments"},
     "verdicts": {*GROUND, "experiments", "verdicts"},
     "store": {*GROUND, "store"},
+    "progress": {*GROUND, "store", "progress"},
     "plots": {*GROUND, "experiments", "verdicts", "store", "plots"},
 }
 # Packages that live in some rooms only, and rooms that see few packages.

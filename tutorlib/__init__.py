@@ -6,11 +6,11 @@ The folders are floors: a module imports from its own floor or from below, never
 floor  room                                         holds
 ====== ============================================ ==============================================
 0      errors, jsonlines, records, results, theory  the one schema; closed forms and statistics
-1      experiments, verdicts, store, nn             experiments as data; rules; disk; models
+1      experiments, verdicts, store, progress, nn   experiments as data; rules; disk; models
 2      measure                                      instruments: one measured quantity a file
 3      trials, study                                settings to an instrument; run to the end
 4      plots                                        results to axes
-5      widgets, checks, __main__                    panels, exercises, the command line
+5      widgets, checks, commands, __main__          panels, exercises, the command line
 ====== ============================================ ==============================================
 
 Nothing is imported here: the import line of a lesson is the signpost to the source.

@@ -1,9 +1,10 @@
-"""The command line: ``python -m tutorlib doctor``, ``memory``, ``verdicts`` and ``record``."""
+"""The command line: ``python -m tutorlib doctor``, ``memory``, ``verdicts``, ``record``, ``ledger``, ``progress``."""
 
 import argparse
 import sys
-from json import dumps
 
+from tutorlib.commands import ledger, memory
+from tutorlib.commands import progress as learner
 from tutorlib.errors import Refused
 from tutorlib.experiments import memory_grid
 from tutorlib.store import PACKAGE, Store
@@ -46,19 +47,16 @@ def main(arguments: list[str] | None = None) -> None:
     again = commands.add_parser("record", help="measure again what ships in tutorlib/recorded/")
     again.add_argument("--only", help="one experiment by name, memory_grid say")
     again.add_argument("--part", nargs=2, type=int, default=(1, 1), metavar=("K", "N"), help="the K-th of N parts")
-    memory = commands.add_parser("memory", help="what will a training step take, and what is the largest micro-batch?")
-    memory.add_argument("model", help="gpt2, llama-3-8b, resnet50, vit-b, …, or package.module:function of your own")
-    memory.add_argument("--micro-batch", type=int, default=1, help="examples in one pass (default 1)")
-    memory.add_argument("--accumulation", type=int, default=1, help="passes before one step() (default 1)")
-    memory.add_argument("--time", type=int, default=1024, help="tokens an example (default 1024)")
-    memory.add_argument("--precision", default="autocast", help="fp32, autocast (default) or bf16")
-    memory.add_argument("--optimizer", default="AdamW", help="SGD, momentum, AdamW (default) or fused AdamW")
-    memory.add_argument("--target", default="gpu", help="cpu, gpu (default) or hopper")
-    memory.add_argument("--attention", default="fused", choices=("fused", "math"))
-    memory.add_argument("--checkpointing", action="store_true")
-    memory.add_argument("--json", action="store_true", help="bytes as JSON in place of a table")
+    memory.add(commands)
+    ledger.add(commands, LESSONS)
+    learner.add(commands)
     chosen = parser.parse_args(arguments)
-    if chosen.command == "doctor":
+    if "run" in chosen:  # a command of tutorlib.commands
+        try:
+            chosen.run(chosen)
+        except Refused as refused:
+            parser.error(str(refused))
+    elif chosen.command == "doctor":
         symptoms = list(doctor.checkup())
         print("\n".join(map(doctor.line, symptoms)))
         sys.exit(any(symptom.state == "wrong" for symptom in symptoms))
@@ -68,43 +66,11 @@ def main(arguments: list[str] | None = None) -> None:
         found = verdicts_under_other_seeds(chosen.lesson, chosen.seeds)
         if chosen.keep:
             keep(chosen.lesson, found)
-    elif chosen.command == "memory":
-        try:
-            print_memory(**{name: value for name, value in vars(chosen).items() if name != "command"})
-        except Refused as refused:
-            parser.error(str(refused))
     else:
         try:
             record(chosen.only, *chosen.part)
         except Refused as refused:
             parser.error(str(refused))
-
-
-def print_memory(model: str, json: bool, attention: str, checkpointing: bool, **plan) -> None:
-    """A table of one plan in GiB, or everything in bytes as JSON."""
-    from tutorlib.measure.memory.named import report
-
-    options = {"attention": attention, "checkpointing": checkpointing}
-    transformer = model.startswith(("gpt2", "llama"))
-    told = report(model, **plan, **(options if transformer else {}))
-    if json:
-        print(dumps(told, indent=1))
-        return
-    gib = 2**30
-    print(f"{model}: {told['parameters']:,} parameters, micro-batch {told['micro_batch']}")
-    print("  alive at the peak:")
-    for part, size in told["parts"].items():
-        print(f"  {part:<16} {size / gib:8.2f} GiB")
-    print(f"  {'peak':<16} {told['peak'] / gib:8.2f} GiB, in the {told['phase']} phase")
-    print(f"  {'reserved':<16} {told['reserved'] / gib:8.2f} GiB; first step alone {told['first_step'] / gib:.2f}")
-    print(
-        f"  {told['fixed'] / gib:.2f} GiB fixed + {told['per_example'] / gib:.3f} GiB an example "
-        f"(allocated, fitted at 8 and 16{', raised by what is reserved more at 16' if 'largest' in told else ''})"
-    )
-    for card, size in told.get("largest", {}).items():
-        print(f"  largest on {card:<12} about {size:>6}" if size else f"  largest on {card:<12} does not fit")
-    if told["convolutions"] > 1:  # one makes the patches of a vision transformer
-        print("  convolutions take scratch memory besides: small convolutional nets are up to a third too low")
 
 
 def verdicts_under_other_seeds(name: str, count: int) -> list[repeats.Repeats]:

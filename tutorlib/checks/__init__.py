@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tutorlib import progress
+
 
 class Check:
     """The lines of one exercise's check. A cell that ends with it shows them."""
@@ -18,6 +20,12 @@ class Check:
 
     def add(self, name: str, passed: bool, hint: str) -> None:
         self.lines.append((bool(passed), name if passed else f"{name}: {hint}"))
+
+    def _repr_pretty_(self, printer, cycle) -> None:
+        """What IPython asks for where a cell ends with a check: the moment a solved exercise is kept."""
+        if self.solved:
+            progress.keep(progress.exercise(self.exercise))
+        printer.text(repr(self))
 
     def __repr__(self) -> str:
         done = sum(passed for passed, _ in self.lines)

@@ -4,6 +4,7 @@ import html
 
 import ipywidgets as widgets
 
+from tutorlib import progress
 from tutorlib.errors import Refused
 from tutorlib.widgets.show import Shown
 
@@ -47,3 +48,4 @@ class Prediction(Shown):
         low, high = (f"{value:g}{self.unit}" for value in self.guess)
         because = f", because {html.escape(self.reason.value)}" if self.reason.value else ""
         self.answer.value = f"Locked: between {low} and {high}{because}. Now run the next cells."
+        progress.keep(progress.prediction(self.question, *self.guess, self.unit, self.reason.value))

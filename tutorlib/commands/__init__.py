@@ -1,0 +1,1 @@
+"""Commands of ``python -m tutorlib`` that are too long for its entry: each adds its own arguments and runs them."""

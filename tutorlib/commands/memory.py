@@ -1,0 +1,47 @@
+"""``python -m tutorlib memory``: one plan's bytes as a table in GiB or as JSON."""
+
+from json import dumps
+
+
+def add(commands) -> None:
+    parser = commands.add_parser("memory", help="what will a training step take, and what is the largest micro-batch?")
+    parser.add_argument("model", help="gpt2, llama-3-8b, resnet50, vit-b, …, or package.module:function of your own")
+    parser.add_argument("--micro-batch", type=int, default=1, help="examples in one pass (default 1)")
+    parser.add_argument("--accumulation", type=int, default=1, help="passes before one step() (default 1)")
+    parser.add_argument("--time", type=int, default=1024, help="tokens an example (default 1024)")
+    parser.add_argument("--precision", default="autocast", help="fp32, autocast (default) or bf16")
+    parser.add_argument("--optimizer", default="AdamW", help="SGD, momentum, AdamW (default) or fused AdamW")
+    parser.add_argument("--target", default="gpu", help="cpu, gpu (default) or hopper")
+    parser.add_argument("--attention", default="fused", choices=("fused", "math"))
+    parser.add_argument("--checkpointing", action="store_true")
+    parser.add_argument("--json", action="store_true", help="bytes as JSON in place of a table")
+    parser.set_defaults(
+        run=lambda chosen: show(**{k: v for k, v in vars(chosen).items() if k not in ("command", "run")})
+    )
+
+
+def show(model: str, json: bool, attention: str, checkpointing: bool, **plan) -> None:
+    """A table of one plan in GiB, or everything in bytes as JSON."""
+    from tutorlib.measure.memory.named import report
+
+    options = {"attention": attention, "checkpointing": checkpointing}
+    transformer = model.startswith(("gpt2", "llama"))
+    told = report(model, **plan, **(options if transformer else {}))
+    if json:
+        print(dumps(told, indent=1))
+        return
+    gib = 2**30
+    print(f"{model}: {told['parameters']:,} parameters, micro-batch {told['micro_batch']}")
+    print("  alive at the peak:")
+    for part, size in told["parts"].items():
+        print(f"  {part:<16} {size / gib:8.2f} GiB")
+    print(f"  {'peak':<16} {told['peak'] / gib:8.2f} GiB, in the {told['phase']} phase")
+    print(f"  {'reserved':<16} {told['reserved'] / gib:8.2f} GiB; first step alone {told['first_step'] / gib:.2f}")
+    print(
+        f"  {told['fixed'] / gib:.2f} GiB fixed + {told['per_example'] / gib:.3f} GiB an example "
+        f"(allocated, fitted at 8 and 16{', raised by what is reserved more at 16' if 'largest' in told else ''})"
+    )
+    for card, size in told.get("largest", {}).items():
+        print(f"  largest on {card:<12} about {size:>6}" if size else f"  largest on {card:<12} does not fit")
+    if told["convolutions"] > 1:  # one makes the patches of a vision transformer
+        print("  convolutions take scratch memory besides: small convolutional nets are up to a third too low")
