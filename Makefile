@@ -1,6 +1,8 @@
 # make lab        set up and open JupyterLab at the start of the course
 # make test       set up and run every test, the notebooks among them
 # make lessons    build lessons/*.ipynb from course/*.md
+# make handout    the lessons without hints, solutions and outputs, into handout/
+# make slides     the lessons as slides, into slides/; no script comes from elsewhere
 # make verdicts   do the lessons say the same with other seeds?  SEEDS=20
 # make bench      speed and size, beside other libraries
 # make record     measure again what ships in tutorlib/recorded/
@@ -22,7 +24,7 @@ define install
 @touch $@
 endef
 
-.PHONY: lab test lessons verdicts bench record clean
+.PHONY: lab test lessons handout slides verdicts bench record clean
 
 lab: $(VENV)/lab
 	@echo "Opening $(START). If no browser opens, copy the address that starts with http://localhost below."
@@ -36,6 +38,16 @@ test: $(VENV)/test
 
 lessons: $(VENV)/test
 	@$(BIN)/python course/build.py
+
+handout: $(VENV)/test
+	@rm -rf handout
+	@$(BIN)/python -m nbconvert --log-level WARN --config course/handout.json --output-dir handout lessons/*.ipynb
+
+REVEAL = $$($(BIN)/python -c 'import sphinx_revealjs; print(sphinx_revealjs.__path__[0])')/_static/revealjs
+slides: $(VENV)/test
+	@rm -rf slides
+	@$(BIN)/python -m nbconvert --log-level ERROR --config course/slides/config.py --output-dir slides lessons/*.ipynb
+	@cp -R "$(REVEAL)" slides/reveal
 
 verdicts: $(VENV)/lab
 	@$(BIN)/python -m tutorlib verdicts --seeds $(SEEDS)
@@ -60,6 +72,6 @@ $(VENV)/lab: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(call install,lab)
 
 $(VENV)/test: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(call install,dev$(comma)browser)
+	$(call install,dev$(comma)browser$(comma)site)
 
 comma := ,

@@ -3,7 +3,6 @@
 import ast
 import contextlib
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -158,24 +157,3 @@ def test_every_exercise_stub_fails_its_check_and_every_solution_passes(notebook)
         assert not eval(check, setting).solved, f"the stub passes: {check}"
         exec(solution, setting)
         assert eval(check, setting).solved, f"the solution fails: {eval(check, setting)}"
-
-
-def test_a_handout_without_solutions_is_one_nbconvert_call(notebook, tmp_path):
-    subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "nbconvert",
-            "--to",
-            "notebook",
-            str(notebook),
-            "--output-dir",
-            str(tmp_path),
-            "--TagRemovePreprocessor.enabled=True",
-            "--TagRemovePreprocessor.remove_cell_tags=['solution', 'hint']",
-        ],
-        check=True,
-        capture_output=True,
-    )
-    text = (tmp_path / notebook.name).read_text()
-    assert "Solution" in notebook.read_text() and "Solution" not in text and "Hint" not in text
