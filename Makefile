@@ -2,6 +2,7 @@
 # make test       set up and run every test, the notebooks among them
 # make lessons    build lessons/*.ipynb from course/*.md
 # make handout    the lessons without hints, solutions and outputs, into handout/
+# make site       the course to read in a browser without a kernel, into site/
 # make slides     the lessons as slides, into slides/; no script comes from elsewhere
 # make verdicts   do the lessons say the same with other seeds?  SEEDS=20
 # make bench      speed and size, beside other libraries
@@ -24,7 +25,7 @@ define install
 @touch $@
 endef
 
-.PHONY: lab test lessons handout slides verdicts bench record clean
+.PHONY: lab test lessons handout slides site verdicts bench record clean
 
 lab: $(VENV)/lab
 	@echo "Opening $(START). If no browser opens, copy the address that starts with http://localhost below."
@@ -48,6 +49,9 @@ slides: $(VENV)/test
 	@rm -rf slides
 	@$(BIN)/python -m nbconvert --log-level ERROR --config course/slides/config.py --output-dir slides lessons/*.ipynb
 	@cp -R "$(REVEAL)" slides/reveal
+
+site: $(VENV)/test
+	@$(BIN)/python course/pages.py
 
 verdicts: $(VENV)/lab
 	@$(BIN)/python -m tutorlib verdicts --seeds $(SEEDS)
