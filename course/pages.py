@@ -78,7 +78,8 @@ def front(lessons: list[Path]) -> str:
         f"```{{toctree}}\n:hidden:\n:caption: {caption}\n" + "\n".join(pages) + "\n```\n"
         for caption, pages in trees.items()
     )
-    head = f"# Batch Size, Measured\n\n{about}\n\nTo read, as it was run; panels are pictures here, and move in the notebooks."
+    says = "To read, as it was run; panels are pictures here, and move in the notebooks."
+    head = f"# Batch Size, Measured\n\n{about}\n\n{says}"
     return "\n".join([head, "", "| lesson | question | minutes |", "|---|---|---|", *rows, "", toctrees])
 
 
