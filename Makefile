@@ -4,6 +4,8 @@
 # make handout    the lessons without hints, solutions and outputs, into handout/
 # make site       the course to read in a browser without a kernel, into site/
 # make slides     the lessons as slides, into slides/; no script comes from elsewhere
+# make test-colab every notebook with the versions that Colab has, and two in the classic front end
+# make package    wheel and sdist into dist/, installed and tried in an empty folder
 # make verdicts   do the lessons say the same with other seeds?  SEEDS=20
 # make bench      speed and size, beside other libraries
 # make record     measure again what ships in tutorlib/recorded/
@@ -53,6 +55,26 @@ slides: $(VENV)/test
 site: $(VENV)/test
 	@$(BIN)/python course/pages.py
 
+# As the cell for Colab installs it: the course alone, into an environment that has its own torch and widgets.
+COLAB := $(VENV)-colab
+test-colab: $(COLAB)/ready
+	@$(COLAB)/bin/python -m pip wheel -q --no-deps -w $(COLAB)/wheel .
+	@$(COLAB)/bin/python -m pip install -q --no-deps --force-reinstall $(COLAB)/wheel/tutorlib-*.whl "mnist1d>=0.0.2.post1"
+	@$(COLAB)/bin/python -m pytest lessons
+	@$(COLAB)/bin/python -m pytest tests/browser/test_classic.py
+
+$(COLAB)/ready: tests/colab.txt | $(VENV)/bin/python
+	@rm -rf $(COLAB) && $(PYTHON) -m venv $(COLAB) && $(COLAB)/bin/python -m pip install -q -r tests/colab.txt && touch $@
+
+# The sdist makes the wheel; a lesson out of the sdist runs with the wheel, where nothing else of the repository is.
+package: $(VENV)/test
+	@rm -rf dist && $(BIN)/python -m build -o dist . >$(VENV)/build.log 2>&1 || { tail -n 3 $(VENV)/build.log; exit 1; }
+	@trial=$$(mktemp -d) && tar xzf dist/tutorlib-*.tar.gz --strip-components=1 -C $$trial --wildcards '*/lessons' \
+		&& $(BIN)/python -m pip install -q --no-deps --target $$trial/course dist/tutorlib-*.whl \
+		&& lesson=$$(basename $(START)) && cd $$trial/lessons && PYTHONPATH=$$trial/course TUTORLIB_CACHE=$$trial/cache \
+			$(CURDIR)/$(BIN)/python -m nbconvert --log-level WARN --to notebook --execute --output-dir $$trial/run $$lesson \
+		&& echo "$$(cd $(CURDIR)/dist && ls) : installed, and $$lesson ran" && rm -rf $$trial
+
 verdicts: $(VENV)/lab
 	@$(BIN)/python -m tutorlib verdicts --seeds $(SEEDS)
 
@@ -65,7 +87,7 @@ bench: $(VENV)/test
 	@$(BIN)/python tests/bench/run.py --json bench.json
 
 clean:
-	rm -rf $(VENV) .pytest_cache *.egg-info
+	rm -rf $(VENV) $(VENV)-colab handout slides site dist .pytest_cache *.egg-info
 
 $(VENV)/bin/python:
 	@[ -n "$(PYTHON)" ] && $(PYTHON) -c '$(FITS)' 2>/dev/null || { \
