@@ -20,7 +20,7 @@ def without_dollars(text: str) -> str:
 
 
 class Deck(Preprocessor):
-    """Headings go to the right, the moves of a beat down; a fold is an answer, and answers are for the handout's owner."""
+    """Headings go to the right, the moves of a beat down; hints and solutions stay in the notebooks."""
 
     def preprocess_cell(self, cell, resources, index):
         folded = {"hint", "solution", "colab"} & set(cell.metadata.get("tags", []))
