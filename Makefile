@@ -4,6 +4,7 @@
 # make handout    the lessons without hints, solutions and outputs, into handout/
 # make site       the course to read in a browser without a kernel, into site/
 # make slides     the lessons as slides, into slides/; no script comes from elsewhere
+# make address    set where the course is public, once: URL=https://github.com/OWNER/REPOSITORY
 # make test-colab every notebook with the versions that Colab has, and two in the classic front end
 # make package    wheel and sdist into dist/, installed and tried in an empty folder
 # make verdicts   do the lessons say the same with other seeds?  SEEDS=20
@@ -27,7 +28,7 @@ define install
 @touch $@
 endef
 
-.PHONY: lab test lessons handout slides site verdicts bench record clean
+.PHONY: lab test lessons handout slides site address verdicts bench record clean
 
 lab: $(VENV)/lab
 	@echo "Opening $(START). If no browser opens, copy the address that starts with http://localhost below."
@@ -54,6 +55,9 @@ slides: $(VENV)/test
 
 site: $(VENV)/test
 	@$(BIN)/python course/pages.py
+
+address: $(VENV)/test
+	@$(BIN)/python course/address.py "$(URL)"
 
 # As the cell for Colab installs it: the course alone, into an environment that has its own torch and widgets.
 COLAB := $(VENV)-colab

@@ -90,6 +90,7 @@ def write_sources(folder: Path) -> None:
     lessons, drawn = sorted((ROOT / "lessons").glob("*.ipynb")), gallery()
     for lesson in lessons:
         notebook = nbformat.read(lesson, as_version=4)
+        notebook.cells = [cell for cell in notebook.cells if "colab" not in cell.metadata.get("tags", [])]
         described(notebook)
         with_pictures(notebook, drawn)
         nbformat.write(notebook, folder / "lessons" / lesson.name)
