@@ -1,6 +1,12 @@
 # make lab        set up and open JupyterLab at the start of the course
 # make test       set up and run every test, the notebooks among them
 # make lessons    build lessons/*.ipynb from course/*.md
+# make handout    the lessons without hints, solutions and outputs, into handout/
+# make site       the course to read in a browser without a kernel, into site/
+# make slides     the lessons as slides, into slides/; no script comes from elsewhere
+# make address    set where the course is public, once: URL=https://github.com/OWNER/REPOSITORY
+# make test-colab every notebook with the versions that Colab has, and two in the classic front end
+# make package    wheel and sdist into dist/, installed and tried in an empty folder
 # make verdicts   do the lessons say the same with other seeds?  SEEDS=20
 # make bench      speed and size, beside other libraries
 # make record     measure again what ships in tutorlib/recorded/
@@ -22,7 +28,7 @@ define install
 @touch $@
 endef
 
-.PHONY: lab test lessons verdicts bench record clean
+.PHONY: lab test lessons handout slides site address verdicts bench record clean
 
 lab: $(VENV)/lab
 	@echo "Opening $(START). If no browser opens, copy the address that starts with http://localhost below."
@@ -37,6 +43,42 @@ test: $(VENV)/test
 lessons: $(VENV)/test
 	@$(BIN)/python course/build.py
 
+handout: $(VENV)/test
+	@rm -rf handout
+	@$(BIN)/python -m nbconvert --log-level WARN --config course/handout.json --output-dir handout lessons/*.ipynb
+
+REVEAL = $$($(BIN)/python -c 'import sphinx_revealjs; print(sphinx_revealjs.__path__[0])')/_static/revealjs
+slides: $(VENV)/test
+	@rm -rf slides
+	@$(BIN)/python -m nbconvert --log-level ERROR --config course/slides/config.py --output-dir slides lessons/*.ipynb
+	@cp -R "$(REVEAL)" slides/reveal
+
+site: $(VENV)/test
+	@$(BIN)/python course/pages.py
+
+address: $(VENV)/test
+	@$(BIN)/python course/address.py "$(URL)"
+
+# As the cell for Colab installs it: the course alone, into an environment that has its own torch and widgets.
+COLAB := $(VENV)-colab
+test-colab: $(COLAB)/ready
+	@$(COLAB)/bin/python -m pip wheel -q --no-deps -w $(COLAB)/wheel .
+	@$(COLAB)/bin/python -m pip install -q --no-deps --force-reinstall $(COLAB)/wheel/tutorlib-*.whl "mnist1d>=0.0.2.post1"
+	@$(COLAB)/bin/python -m pytest lessons
+	@$(COLAB)/bin/python -m pytest tests/browser/test_classic.py
+
+$(COLAB)/ready: tests/colab.txt | $(VENV)/bin/python
+	@rm -rf $(COLAB) && $(PYTHON) -m venv $(COLAB) && $(COLAB)/bin/python -m pip install -q -r tests/colab.txt && touch $@
+
+# The sdist makes the wheel; a lesson out of the sdist runs with the wheel, where nothing else of the repository is.
+package: $(VENV)/test
+	@rm -rf dist && $(BIN)/python -m build -o dist . >$(VENV)/build.log 2>&1 || { tail -n 3 $(VENV)/build.log; exit 1; }
+	@trial=$$(mktemp -d) && tar xzf dist/tutorlib-*.tar.gz --strip-components=1 -C $$trial --wildcards '*/lessons' \
+		&& $(BIN)/python -m pip install -q --no-deps --target $$trial/course dist/tutorlib-*.whl \
+		&& lesson=$$(basename $(START)) && cd $$trial/lessons && PYTHONPATH=$$trial/course TUTORLIB_CACHE=$$trial/cache \
+			$(CURDIR)/$(BIN)/python -m nbconvert --log-level WARN --to notebook --execute --output-dir $$trial/run $$lesson \
+		&& echo "$$(cd $(CURDIR)/dist && ls) : installed, and $$lesson ran" && rm -rf $$trial
+
 verdicts: $(VENV)/lab
 	@$(BIN)/python -m tutorlib verdicts --seeds $(SEEDS)
 
@@ -49,7 +91,7 @@ bench: $(VENV)/test
 	@$(BIN)/python tests/bench/run.py --json bench.json
 
 clean:
-	rm -rf $(VENV) .pytest_cache *.egg-info
+	rm -rf $(VENV) $(VENV)-colab handout slides site dist .pytest_cache *.egg-info
 
 $(VENV)/bin/python:
 	@[ -n "$(PYTHON)" ] && $(PYTHON) -c '$(FITS)' 2>/dev/null || { \
@@ -60,6 +102,6 @@ $(VENV)/lab: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(call install,lab)
 
 $(VENV)/test: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(call install,dev$(comma)browser)
+	$(call install,dev$(comma)browser$(comma)site)
 
 comma := ,

@@ -12,6 +12,7 @@ import hashlib
 import os
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 
 import jupytext
@@ -20,9 +21,18 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 COURSE = Path(__file__).resolve().parent
-LESSONS = COURSE.parent / "lessons"
+ROOT = COURSE.parent
+LESSONS = ROOT / "lessons"
 LANGUAGE = "en"  # prose in another language carries {"lang": "…"}; code is shared
 CELL_SECONDS = 300
+# Outside Colab this cell does nothing. --no-deps: Colab's own torch and widgets are new enough, and stay as they are.
+COLAB = """\
+import sys
+if "google.colab" in sys.modules:
+    from glob import glob
+    from subprocess import run
+    course = {course}
+    run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", *course, "mnist1d>=0.0.2.post1"], check=True)"""
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -34,11 +44,34 @@ def notebook_of(source: Path) -> Path:
     return LESSONS / f"{source.stem}.ipynb"
 
 
+def address() -> str | None:
+    """Where the course is public, from the one place that says it; `make address URL=…` writes it there."""
+    urls = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"].get("urls", {})
+    return urls.get("Repository")
+
+
+def for_colab(source: Path) -> list[nbformat.NotebookNode]:
+    """What stands before a lesson: how it gets to Colab, and the cell that installs the course there."""
+    if url := address():
+        path = f"{url.removeprefix('https://github.com/')}/blob/main/lessons/{notebook_of(source).name}"
+        says = f"[Open in Colab](https://colab.research.google.com/github/{path}). There, run the next cell first."
+        course = repr([f"git+{url}"])
+    else:
+        says = "On Colab, upload the course's wheel (README) beside this notebook and run the next cell first."
+        course = 'glob("tutorlib-*.whl") or sys.exit("Upload the wheel, tutorlib-….whl, beside this notebook.")'
+    cells = [nbformat.v4.new_markdown_cell(says), nbformat.v4.new_code_cell(COLAB.format(course=course))]
+    for cell in cells:
+        cell.metadata = {"tags": ["colab"], "jupyter": {"source_hidden": True}}
+    return cells
+
+
 def read(source: Path) -> nbformat.NotebookNode:
     """The lesson as a notebook without outputs; each cell's id is a hash of what it says."""
     text = source.read_text(encoding="utf-8")
     notebook = jupytext.reads(text, fmt="md:myst")
     notebook.cells = [cell for cell in notebook.cells if cell.metadata.get("lang", LANGUAGE) == LANGUAGE]
+    first = next((k for k, cell in enumerate(notebook.cells) if cell.cell_type == "code"), 0)
+    notebook.cells[first:first] = for_colab(source)
     seen: dict[str, int] = {}
     for cell in notebook.cells:
         said = f"{cell.cell_type}\n{cell.source}"

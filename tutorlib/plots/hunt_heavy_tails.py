@@ -14,7 +14,7 @@ from tutorlib.theory.statistics import geometric_interval, mean_interval
 # law: label, marker, colour
 LAWS = {
     "gaussian": ("Gaussian", "o", "0.15"),
-    "gaussian length, 50-d": ("length of 50 Gaussians", "D", "0.55"),
+    "gaussian length, 50-d": ("length of 50 Gaussians", "D", "0.4"),
     "student 3": ("Student t₃", "s", "#0072b2"),
     "stable 1.9": ("α-stable, 1.9", "^", "#e69f00"),
     "stable 1.5": ("α-stable, 1.5", "v", "#d55e00"),

@@ -15,7 +15,7 @@ NORMS = {
     "batch": ("BatchNorm", "o", "0.15"),
     "group": ("GroupNorm", "s", "#0072b2"),
     "layer": ("LayerNorm", "^", "#009e73"),
-    "none": ("no normalization", "x", "0.5"),
+    "none": ("no normalization", "x", "0.4"),
     "finetuned": ("pretrained, BatchNorm", "D", "#d55e00"),
     "frozen": ("pretrained, frozen", "v", "#cc79a7"),
 }
