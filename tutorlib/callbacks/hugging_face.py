@@ -22,18 +22,30 @@ class HuggingFaceBatch(transformers.TrainerCallback):
                 "trainer runs on DeepSpeed, FSDP or DataParallel, whose gradients no process sees whole; "
                 "allowed: one device, or DistributedDataParallel (torchrun)"
             )
-        self.trainer, self.options, self.meter, self.values = trainer, options, None, None
+        self.trainer, self.options, self.meter, self.values, self.before = trainer, options, None, None, []
 
     def on_train_begin(self, args, state, control, **given):
         self.on_train_end(args, state, control)  # an earlier training may have ended in an error
         self.meter = BatchMeter(self.trainer.model, self.log, **self.options)
-        listen(self.trainer, "training_step", self.micro_batch)
-        listen(self.trainer.accelerator, "clip_grad_norm_", self.update)
+        self.listen(self.trainer, "training_step", self.micro_batch)
+        self.listen(self.trainer.accelerator, "clip_grad_norm_", self.update)
+
+    def listen(self, owner, name: str, then):
+        """Let ``then(answer, *arguments)`` hear what a method answers; the method itself is called as ever."""
+        method = getattr(owner, name)
+        self.before.append((owner, name, vars(owner).get(name)))
+
+        def heard(*given, **named):
+            answer = method(*given, **named)
+            then(answer, *given, **named)
+            return answer
+
+        setattr(owner, name, heard)
 
     def micro_batch(self, loss, model, inputs, *more, **named):
         self.meter.part(inputs)
 
-    def update(self, length, *clipping):
+    def update(self, length, *clipping, **named):
         scaler = self.trainer.accelerator.scaler
         step = self.trainer.state.global_step + 1
         self.meter.update(length, scale=scaler.get_scale() if scaler else 1.0, step=step)
@@ -51,18 +63,7 @@ class HuggingFaceBatch(transformers.TrainerCallback):
     def on_train_end(self, args, state, control, **given):
         if self.meter:
             self.meter.close()
-            for owner, name in ((self.trainer, "training_step"), (self.trainer.accelerator, "clip_grad_norm_")):
-                vars(owner).pop(name, None)
+        while self.before:
+            owner, name, method = self.before.pop()
+            delattr(owner, name) if method is None else setattr(owner, name, method)
         self.meter = None
-
-
-def listen(owner, name: str, then) -> None:
-    """Let ``then(answer, *arguments)`` hear what a method answers; the method itself is called as ever."""
-    method = getattr(owner, name)
-
-    def heard(*given, **named):
-        answer = method(*given, **named)
-        then(answer, *given, **named)
-        return answer
-
-    setattr(owner, name, heard)

@@ -40,15 +40,15 @@ class BatchMeter:
         self.parts, self.pending, self.last = [], [], None
 
     def part(self, batch) -> None:
-        """A micro-batch has been through ``backward``. ``batch`` holds its inputs: a tensor, or a tuple or dict of some."""
+        """A micro-batch has been through ``backward``; ``batch`` is its tensor, or a tuple or dict of tensors."""
         self.parts.append((*sizes(batch), self.squares.of_micro_batch()))
 
     def update(self, length=None, *, scale: float = 1.0, divisor: float | None = None, step: int | None = None) -> None:
         """The gradients of an update are complete, and not yet clipped.
 
-        ``length`` is theirs where the trainer knows it, or else ``p.grad`` is read. ``divisor``: what every micro-batch's
-        loss was divided by, where that is not their number. ``scale``: what a gradient scaler multiplies the loss by;
-        then the gradients have to be unscaled by now. ``step`` counts updates unless it is given.
+        ``length`` is theirs where the trainer knows it, or else ``p.grad`` is read. ``divisor``: what each loss was
+        divided by, where that is not the number of micro-batches. ``scale``: what a gradient scaler multiplies losses
+        by; then the gradients have to be unscaled by now. ``step`` counts updates unless it is given.
         """
         if not self.parts:
             raise Refused("update() without a micro-batch; allowed: part(batch) after each backward(), then update()")

@@ -76,7 +76,7 @@ def square(lengths: list[torch.Tensor]) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Update:
-    """One optimizer step as its ranks saw it. ``parts`` micro-batches on each of ``ranks``, of ``micro_batch`` examples.
+    """One optimizer step: ``parts`` micro-batches on each of ``ranks``, of ``micro_batch`` examples.
 
     ``micro_batch`` is 0 where they differ. ``examples`` and ``tokens`` are those of all ranks, really counted.
     ``part_square`` is the mean |g|² of one micro-batch's mean gradient, ``whole_square`` |g|² of the mean of all.
