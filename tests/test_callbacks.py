@@ -15,6 +15,7 @@ from tutorlib.callbacks.meter import BatchMeter, sizes, tensorboard
 from tutorlib.errors import Refused
 from tutorlib.measure.noise import micro_batch_noise
 from tutorlib.measure.parallel import on_ranks
+from tutorlib.measure.running_noise import square
 from tutorlib.nn.data import digits
 from tutorlib.nn.models import make
 from tutorlib.theory.noise import two_batch_estimates
@@ -179,7 +180,7 @@ def test_a_parameter_that_is_used_twice_or_not_at_all_counts_once_or_not():
     meter = BatchMeter(model, lambda *line: None)
     x, y = windows(1)[0][0]
     cross_entropy(model(x), y).backward()
-    assert float(meter.squares.of_micro_batch()) == pytest.approx(float(meter.squares.accumulated()), rel=1e-12)
+    assert float(square(meter.squares.of_micro_batch())) == pytest.approx(float(meter.squares.accumulated()), rel=1e-12)
 
 
 def test_what_is_unfrozen_later_is_heard_from_the_next_update_on():
@@ -212,7 +213,7 @@ def test_a_gradient_penalty_inside_the_loss_is_not_mistaken_for_a_micro_batch():
     loss = cross_entropy(model(x), y)
     inner = torch.autograd.grad(loss, list(model.parameters()), create_graph=True)
     (loss + sum(g.square().sum() for g in inner)).backward()
-    assert float(meter.squares.of_micro_batch()) == pytest.approx(float(meter.squares.accumulated()), rel=1e-12)
+    assert float(square(meter.squares.of_micro_batch())) == pytest.approx(float(meter.squares.accumulated()), rel=1e-12)
 
 
 def test_closing_takes_the_hooks_away():

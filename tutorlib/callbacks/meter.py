@@ -3,6 +3,8 @@
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from itertools import chain
+from operator import mul
 
 import numpy as np
 import torch
@@ -10,7 +12,7 @@ import torch.distributed as dist
 from torch import nn
 
 from tutorlib.errors import Refused
-from tutorlib.measure.running_noise import GradientSquares, Update
+from tutorlib.measure.running_noise import GradientSquares, Update, square
 from tutorlib.theory.noise import NoiseDraws, check_batch
 
 Log = Callable[[dict[str, float], int], None]
@@ -52,13 +54,13 @@ class BatchMeter:
         """
         if not self.parts:
             raise Refused("update() without a micro-batch; allowed: part(batch) after each backward(), then update()")
-        examples, tokens, squares = zip(*self.parts, strict=True)
-        n, self.parts = len(squares), []
+        examples, tokens, lengths = zip(*self.parts, strict=True)
+        n, self.parts = len(examples), []
         whole = self.squares.accumulated() if length is None else torch.as_tensor(length).square()
         mend = ((divisor or n) / n) ** 2  # a window that is not divided by its own number of parts: make it a mean
         alike = 0 if self.squares.watch() or len(set(examples)) > 1 else examples[0]
-        row = [sum(examples), sum(tokens), n, alike, sum(squares) * n * mend / scale**2, whole * mend]
-        self.pending.append(torch.stack([torch.as_tensor(v, dtype=whole.dtype, device=whole.device) for v in row]))
+        counts = (sum(examples), sum(tokens), n, alike, n * mend / scale**2, mend)
+        self.pending.append((counts, torch.stack([square(list(chain(*lengths))), whole])))
         self.step = self.step + 1 if step is None else step
         if len(self.pending) == self.every:
             self.log(self.values(), self.step)
@@ -115,11 +117,13 @@ def leaves(batch) -> list:
     return [batch] if inner is None else [leaf for value in inner for leaf in leaves(value)]
 
 
-def everywhere(rows: list[torch.Tensor]) -> list[list[list[float]]]:
-    """Rows of every update, from every rank: (updates, ranks, columns). The one moment that waits for the device."""
-    if not rows:
+def everywhere(pending: list[tuple[tuple, torch.Tensor]]) -> list[list[list[float]]]:
+    """What every rank has of every update: (updates, ranks, columns). The one moment that waits for the device."""
+    if not pending:
         return []
-    mine = torch.stack(rows)
+    counts, squares = zip(*pending, strict=True)
+    squares, known = torch.stack(squares), [[float(count) for count in row] for row in counts]
+    mine = torch.cat([torch.tensor(known, dtype=squares.dtype, device=squares.device), squares], dim=1)
     every = [mine]
     if dist.is_available() and dist.is_initialized():
         every = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
@@ -128,11 +132,12 @@ def everywhere(rows: list[torch.Tensor]) -> list[list[list[float]]]:
 
 
 def of_ranks(rows: list[list[float]]) -> Update:
-    """One update from the rows of its ranks."""
-    examples, tokens, parts, alike, part_square, whole_square = zip(*rows, strict=True)
+    """One update from the rows of its ranks; no mean of equals where ranks differ in micro-batches or their size."""
+    examples, tokens, parts, alike, part_factor, whole_factor, part_squares, whole_square = zip(*rows, strict=True)
     micro_batch = alike[0] if len(set(alike)) == len(set(parts)) == 1 else 0
     counts = (int(n) for n in (sum(examples), sum(tokens), parts[0], micro_batch, len(rows)))
-    return Update(*counts, sum(part_square) / len(rows), whole_square[0])
+    part_square = sum(map(mul, part_factor, part_squares)) / len(rows)
+    return Update(*counts, part_square, whole_factor[0] * whole_square[0])
 
 
 def tensorboard(folder: str) -> Log:

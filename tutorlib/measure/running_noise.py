@@ -39,8 +39,8 @@ class GradientSquares:
             self.hooks[p] = node, node.register_prehook(partial(hear, self.arrived, p, self.dtype))
         return bool(new)
 
-    def of_micro_batch(self) -> torch.Tensor:
-        """|h|² since the last call: to be asked after every backward pass."""
+    def of_micro_batch(self) -> list[torch.Tensor]:
+        """|h| of every parameter since the last call: to be asked after every backward pass."""
         arrived = self.arrived.copy()
         self.arrived.clear()
         if not arrived:
@@ -50,7 +50,7 @@ class GradientSquares:
                 "a gradient has arrived twice in one micro-batch, so its length is not known; allowed: one backward "
                 "pass between two calls of part(), and no reentrant checkpointing (use_reentrant=False)"
             )
-        return square([each for _, each in arrived])
+        return [each for _, each in arrived]
 
     def accumulated(self) -> torch.Tensor:
         """|Σ h|², read from ``p.grad``: to be asked before it is clipped or zeroed."""
@@ -71,6 +71,7 @@ def length(gradient: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 
 
 def square(lengths: list[torch.Tensor]) -> torch.Tensor:
+    """Σ length², on one device."""
     return torch.stack([each.to(lengths[0].device) for each in lengths]).square().sum()
 
 
