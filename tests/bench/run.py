@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from timeit import timeit
 
+import callbacks
 import curvature
 import memory
 import numpy as np
@@ -157,6 +158,14 @@ def steps():
         yield row(f"64 steps of {name}", way, times, "ms", **goal)
 
 
+def meters():
+    """The batch meter in a plain loop: at most 5 % of a step that has some work in it."""
+    for name, alone, heard, added in callbacks.callbacks(timeit):
+        yield row("step with accumulation", name, alone, "ms")
+        goal = {"measured": added} if name == "MLP, 8 digits" else judged(added, "≤", 5, "% more")
+        yield row("step with accumulation", f"{name}, metered", heard, "ms", **goal)
+
+
 def races():
     """The whole study of lesson 05 for SGD: 9 batches × 7 rates × 8 seeds."""
     with tempfile.TemporaryDirectory() as empty:
@@ -217,7 +226,7 @@ def main():
     rows = list(noise("mlp", models.make("mlp", 0), data.digits(1024), mlp_goals))
     rows += noise("cnn", models.make("cnn", 0), data.mnist1d(1024), goals | {"exact_noise": 3.0})
     with device.one_thread():
-        rows += [*ensemble(), *steps(), *curvatures(), *races()]
+        rows += [*ensemble(), *steps(), *curvatures(), *meters(), *races()]
     rows += [*imports(), *panels(), *memories()]
     rows += [each for name, limit in SECONDS.items() if chosen.lesson for each in lesson(name, limit)]
     text = [[f"{r[h]:.3g}" if isinstance(r[h], float) else str(r[h] or "") for h in HEADS] for r in rows]
