@@ -133,8 +133,13 @@ def test_a_schedule_is_three_fits_on_three_thirds_of_a_stream(plan, phases):
     assert found["error"] == pytest.approx(wrong, abs=0.6)
 
 
-@pytest.mark.parametrize("trial, settings", [("raise_the_batch.phases", {**SCHEDULE, "plan": "raise", "rate": 1e30}),
-                                             ("half_life.held_out_loss", {**MEMORY, "rate": 1e38, "beta2": 0.9})])  # fmt: skip
+LOST = {
+    "raise_the_batch.phases": {**SCHEDULE, "plan": "raise", "rate": 1e30},
+    "half_life.held_out_loss": {**MEMORY, "rate": 1e38, "beta2": 0.9},
+}
+
+
+@pytest.mark.parametrize("trial, settings", LOST.items())
 def test_a_diverged_run_is_an_outcome(trial, settings):
     (found,) = find_trial(trial)([Run("x", settings, 0)], "cpu")
     assert type(found).__name__ == "Diverged"
@@ -152,7 +157,10 @@ def like_warm_up(s, seed, wrong=False):
 
 def test_verdicts_on_a_warm_up_can_hold_and_can_fail():
     right = told(verdicts.warm_up_verdicts(made_up(warm_up.WARM_UP, like_warm_up)))
-    assert right.pop("a rate raised in proportion to the batch needs a warm-up") == "does not hold"
+    assert (
+        right.pop("at a rate raised in proportion to the batch, a warm-up lowers the loss by a fifth")
+        == "does not hold"
+    )
     assert set(right.values()) == {"holds"} and len(right) == 4
     wrong = told(verdicts.warm_up_verdicts(made_up(warm_up.WARM_UP, functools.partial(like_warm_up, wrong=True))))
     assert set(wrong.values()) == {"does not hold"}

@@ -21,8 +21,8 @@ SCHEDULES = Experiment(
         *({"batch": LARGE, "plan": plan, "rate": RATES[LARGE]} for plan in PLANS[1:]),
     ),
     print_under="A teacher net's classes of Gaussian inputs, {examples:,} seen once, new for every seed, {fresh:,} "
-    "fresh ones to judge by; MLP with one hidden layer of {width}, plain SGD; from third to third of the run the rate is "
-    "divided by five, the batch multiplied by five, or neither",
+    "fresh ones to judge by; MLP with one hidden layer of {width}, plain SGD; from third to third of the run the rate "
+    "is divided by five, the batch multiplied by five, or neither",
     held={"examples": EXAMPLES, "fresh": 4096, "width": 64},
     together=("seed",),
     side_by_side=True,

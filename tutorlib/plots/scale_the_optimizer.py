@@ -21,7 +21,7 @@ PLANS = {
 
 @style.look()
 def plot_warm_up(results: Results, guess=None) -> Axes:
-    """Final loss and runs that failed against the rate, by warm-up; ``guess``: failed without one, at ``HIGH``."""
+    """Final loss and runs that failed against the rate, by warm-up; ``guess``: failed with one, at the last rate."""
     axes, beside = style.figure(columns=2, height=3.8)
     for number, (kind, (label, colour, marker)) in enumerate(WARM_UPS.items()):
         places = [rate * 2 ** (0.12 * (number - 1)) for rate in warm_up.RATES]
@@ -34,7 +34,7 @@ def plot_warm_up(results: Results, guess=None) -> Axes:
             style.point(axes, place, each, colour, results.recorded, marker, label=name, size=5.5)
         beside.plot(places, shares, marker, color=colour, markersize=5.5)
     if guess:
-        beside.fill_between([0.82 * warm_up.HIGH, 1.22 * warm_up.HIGH], *guess, label="your guess", **style.GUESS)
+        beside.fill_between([0.82 * warm_up.HIGHEST, 1.22 * warm_up.HIGHEST], *guess, label="your guess", **style.GUESS)
         beside.legend(fontsize=8)
     for place in (axes, beside):
         place.axvline(warm_up.SCALED, **style.THEORY)
