@@ -157,13 +157,11 @@ def like_warm_up(s, seed, wrong=False):
 
 def test_verdicts_on_a_warm_up_can_hold_and_can_fail():
     right = told(verdicts.warm_up_verdicts(made_up(warm_up.WARM_UP, like_warm_up)))
-    assert (
-        right.pop("at a rate raised in proportion to the batch, a warm-up lowers the loss by a fifth")
-        == "does not hold"
-    )
-    assert set(right.values()) == {"holds"} and len(right) == 4
-    wrong = told(verdicts.warm_up_verdicts(made_up(warm_up.WARM_UP, functools.partial(like_warm_up, wrong=True))))
-    assert set(wrong.values()) == {"does not hold"}
+    fifth = [word for says, word in right.items() if "fifth" in says]
+    assert fifth == ["does not hold"] * 2 and sorted(right.values())[2:] == ["holds"] * 3
+    for helps, word in ((1, "holds"), (-1, "does not hold")):
+        found = told(verdicts.warm_up_verdicts(made_up(warm_up.WARM_UP, functools.partial(like_warm_up, helps=helps))))
+        assert set(found.values()) == {word}
 
 
 def like_half_life(s, seed, wrong=False):

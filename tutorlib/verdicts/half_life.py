@@ -5,7 +5,7 @@ from functools import partial
 from tutorlib.experiments import half_life as lesson
 from tutorlib.experiments.half_life import FIXED, LARGE, LIBRARY, MIDDLE, RATES, REFERENCE, SMALL, WIDE, WIDE_RATE
 from tutorlib.records import Verdict
-from tutorlib.verdicts.rules import above, equal_to, verdict
+from tutorlib.verdicts.rules import above, below, equal_to, verdict
 
 MARGIN = 0.02  # nats a letter, of the 2.8 that are left
 FLAT, CLEAR = f"a difference beyond {MARGIN} nats", f"a difference below {MARGIN} nats"
@@ -27,8 +27,8 @@ def half_life_verdicts(records) -> list[Verdict]:
         ("E18", words.format(FIXED, MIDDLE), above(MARGIN, fixed[MIDDLE] - kept[MIDDLE]), CLEAR, "… at batch 8, too"),
         ("E18", words.format(FIXED, LARGE), equal_to(0, fixed[LARGE] - kept[LARGE], MARGIN), FLAT,
          "… and at batch 64 it is long enough"),
-        ("E18", "held-out loss, batch 1 minus batch 64, half-life kept", equal_to(0, kept[SMALL] - kept[LARGE], MARGIN),
-         FLAT, "with its half-life kept in examples, batch 1 is as good as batch 64"),
+        ("E18", "held-out loss, batch 1 minus batch 64, half-life kept", below(MARGIN, kept[SMALL] - kept[LARGE]),
+         FLAT, "with its half-life kept in examples, batch 1 is not behind batch 64"),
         ("E18", words.format(LIBRARY, SMALL), equal_to(0, found(SMALL, LIBRARY) - kept[SMALL], MARGIN), FLAT,
          "the library's 0.999 does as well at batch 1"),
         ("E18", words.format(LIBRARY, REFERENCE), equal_to(0, found(REFERENCE, LIBRARY) - kept[REFERENCE], MARGIN),
