@@ -145,10 +145,10 @@ def test_a_diverged_run_is_an_outcome(trial, settings):
     assert type(found).__name__ == "Diverged"
 
 
-def like_warm_up(s, seed, wrong=False):
+def like_warm_up(s, seed, helps=0):
     high, gentle = s["rate"] >= warm_up.HIGH, s["kind"] == "gradual"
-    if wrong:  # a warm-up harms, and a shallow net has it worst
-        loss, failed = 0.2 * (1 + gentle * s["depth"] ** 0.1), gentle and seed % 2
+    if helps:  # everywhere, or nowhere
+        loss, failed = 0.4 * 2 ** (-helps * gentle), gentle == (helps < 0) and seed % 2
     else:
         bad = high and not gentle and s["depth"] == warm_up.DEEP
         loss, failed = 0.2 * (1 + high) * (1 + 1.5 * bad), bad and seed % 2
@@ -164,7 +164,7 @@ def test_verdicts_on_a_warm_up_can_hold_and_can_fail():
         assert set(found.values()) == {word}
 
 
-def like_half_life(s, seed, wrong=False):
+def like_half_life(s, seed, wrong=False, library=0.0):
     batch, short = s["batch"], s["beta2"] == half_life.FIXED and s["batch"] < half_life.LARGE
     loss = 2.8 + 0.1 * short + 0.1 * (s["rate"] != half_life.point(batch, s["beta2"])["rate"])
     if s["width"] == half_life.WIDE:
@@ -173,6 +173,7 @@ def like_half_life(s, seed, wrong=False):
         other = s["beta2"] in (half_life.FIXED, half_life.LIBRARY) and batch != half_life.SMALL
         loss = 2.8 + 0.1 * other * (batch >= half_life.LARGE) + 0.2 * (batch == half_life.SMALL)
         loss += 0.1 * (s["beta2"] == half_life.LIBRARY)
+    loss += library * (s["beta2"] == half_life.LIBRARY)
     return {"loss": loss + jitter(seed, batch, s["rate"], s["beta2"], sd=0.003)}
 
 
@@ -183,6 +184,11 @@ def test_verdicts_on_a_memory_can_hold_and_can_fail():
         verdicts.half_life_verdicts(made_up(half_life.HALF_LIFE, functools.partial(like_half_life, wrong=True)))
     )
     assert set(wrong.values()) == {"does not hold"}
+    other = told(
+        verdicts.half_life_verdicts(made_up(half_life.HALF_LIFE, functools.partial(like_half_life, library=0.1)))
+    )
+    late = {says for says, word in other.items() if word == "does not hold"}
+    assert late == {"the library's 0.999 does as well at batch 1", "… and does no harm at batch 256"}
 
 
 def like_schedules(s, seed, wrong=False):
