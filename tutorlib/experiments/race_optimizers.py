@@ -1,0 +1,88 @@
+"""The race of lesson 07: eight optimizers on two problems at three batches, their knobs searched on equal terms."""
+
+import numpy as np
+
+from tutorlib.records import Experiment, grid
+
+PROBLEMS = ("autoencoder", "language")
+BATCHES = (16, 128, 512)
+SMALL, LARGE = BATCHES[0], BATCHES[-1]
+DRAWS = (0, 1)  # the whole search is made twice, with other trials: what it finds by luck differs
+TRIALS, SEARCH_SEEDS = 12, 2
+# The knob searched with the rate, and its box. Of what forgets, 1 − β is drawn, for 0.99 is to 0.9 as 0.9 to 0.
+KNOBS = {
+    "SGD": ("momentum", 0.02, 1.0),
+    "AdamW": ("beta2", 0.001, 0.1),
+    "Lion": ("beta1", 0.02, 1.0),
+    "LARS": ("trust", 0.001, 0.1),
+    "LAMB": ("beta2", 0.001, 0.1),
+    "Shampoo": ("momentum", 0.02, 1.0),
+    "K-FAC": ("damping", 0.001, 1.0),
+    "Muon": ("momentum", 0.02, 1.0),
+}
+OPTIMIZERS = tuple(KNOBS)
+# Every box of rates: the lowest, times up to SPAN; one box for both problems and all batches. Placed after a pilot of
+# twelve trials on other seeds, whose best ones lay at an end of boxes of a factor of 100 (course/log.md).
+SPAN = 300
+LOWEST = {"SGD": 0.03, "AdamW": 5e-4, "Lion": 5e-5, "LARS": 0.1, "LAMB": 2e-3, "Shampoo": 5e-4, "K-FAC": 3e-3}
+LOWEST["Muon"] = 1e-3
+HELD = {
+    "autoencoder": {"held_out": 512, "examples": 1024, "target": 0.03},
+    "language": {"held_out": 1024, "examples": 8192, "target": 2.3},
+}
+MOST_STEPS = {"autoencoder": (1200, 600, 500), "language": (1000, 400, 300)}
+WORDS = {
+    "autoencoder": "Autoencoder 64-32-16-8-16-32-64 (tanh) on digits to a squared error of {target}",
+    "language": "Next of 32 symbols from the {context} before, MLP with two hidden layers of 48, to a loss of {target}",
+}
+HELD["language"] |= {"context": 4}
+SAME = " on the same {held_out:,} held-out examples; every seed has its weights and {examples:,} of the other examples"
+
+
+def places(draw: int) -> np.ndarray:
+    """Twelve places (trials, 2) spread evenly over a square: the same ones in every optimizer's box.
+
+    A Kronecker sequence with the powers of the plastic number's inverse, from a start drawn by ``draw``.
+    Source: Roberts 2018, "The unreasonable effectiveness of quasirandom sequences".
+    """
+    plastic = 1.32471795724474602596  # x³ = x + 1
+    start = np.random.default_rng(draw).uniform(size=2)
+    return (start + np.arange(1, TRIALS + 1)[:, None] / plastic ** np.array([1, 2])) % 1
+
+
+def trials(optimizer: str, draw: int) -> list[dict]:
+    """Twelve settings, ``rate`` and ``knob``, log-uniform in the optimizer's box."""
+    name, low, high = KNOBS[optimizer]
+    found = []
+    for across, up in places(draw):
+        drawn = low * (high / low) ** up
+        knob = 1 - drawn if name in ("momentum", "beta1", "beta2") else drawn
+        found.append({"rate": rounded(LOWEST[optimizer] * SPAN**across), "knob": rounded(knob)})
+    return found
+
+
+def rounded(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+def search(problem: str) -> Experiment:
+    return Experiment(
+        name=f"race_search_{problem}",
+        question="Which rate and which knob suit an optimizer at a batch?",
+        trial="race_optimizers.search",
+        points=tuple(
+            {"optimizer": name, "batch": batch, "most_steps": most, "draw": draw}
+            for name in OPTIMIZERS
+            for batch, most in zip(BATCHES, MOST_STEPS[problem], strict=True)
+            for draw in DRAWS
+        ),
+        print_under=WORDS[problem] + SAME + f"; {TRIALS} trials of rate and knob, a search",
+        held={"problem": problem, **HELD[problem]},
+        together=("seed", "draw"),
+        side_by_side=True,
+        seeds=SEARCH_SEEDS,
+        base_seed=500,
+    )
+
+
+SEARCHES = {problem: search(problem) for problem in PROBLEMS}
