@@ -8,7 +8,7 @@ PROBLEMS = ("autoencoder", "language")
 BATCHES = (16, 128, 512)
 SMALL, LARGE = BATCHES[0], BATCHES[-1]
 DRAWS = (0, 1)  # the whole search is made twice, with other trials: what it finds by luck differs
-TRIALS, SEARCH_SEEDS = 12, 2
+TRIALS, MANY_TRIALS, SEARCH_SEEDS = 12, 48, 2
 # The knob searched with the rate, and its box. Of what forgets, 1 − β is drawn, for 0.99 is to 0.9 as 0.9 to 0.
 KNOBS = {
     "SGD": ("momentum", 0.02, 1.0),
@@ -39,22 +39,22 @@ HELD["language"] |= {"context": 4}
 SAME = " on the same {held_out:,} held-out examples; every seed has its weights and {examples:,} of the other examples"
 
 
-def places(draw: int) -> np.ndarray:
-    """Twelve places (trials, 2) spread evenly over a square: the same ones in every optimizer's box.
+def places(draw: int, count: int) -> np.ndarray:
+    """``count`` places (count, 2) spread evenly over a square: the same ones in every optimizer's box.
 
     A Kronecker sequence with the powers of the plastic number's inverse, from a start drawn by ``draw``.
     Source: Roberts 2018, "The unreasonable effectiveness of quasirandom sequences".
     """
     plastic = 1.32471795724474602596  # x³ = x + 1
     start = np.random.default_rng(draw).uniform(size=2)
-    return (start + np.arange(1, TRIALS + 1)[:, None] / plastic ** np.array([1, 2])) % 1
+    return (start + np.arange(1, count + 1)[:, None] / plastic ** np.array([1, 2])) % 1
 
 
-def trials(optimizer: str, draw: int) -> list[dict]:
-    """Twelve settings, ``rate`` and ``knob``, log-uniform in the optimizer's box."""
+def trials(optimizer: str, draw: int, count: int = TRIALS) -> list[dict]:
+    """``count`` settings, ``rate`` and ``knob``, log-uniform in the optimizer's box."""
     name, low, high = KNOBS[optimizer]
     found = []
-    for across, up in places(draw):
+    for across, up in places(draw, count):
         drawn = low * (high / low) ** up
         knob = 1 - drawn if name in ("momentum", "beta1", "beta2") else drawn
         found.append({"rate": rounded(LOWEST[optimizer] * SPAN**across), "knob": rounded(knob)})
@@ -76,8 +76,9 @@ def search(problem: str) -> Experiment:
             for batch, most in zip(BATCHES, MOST_STEPS[problem], strict=True)
             for draw in DRAWS
         ),
-        print_under=WORDS[problem] + SAME + f"; {TRIALS} trials of rate and knob, a search",
-        held={"problem": problem, **HELD[problem]},
+        print_under=WORDS[problem] + SAME + "; {trials} trials of rate and knob, twice",
+        held={"problem": problem, "trials": TRIALS, **HELD[problem]},
+        full={"trials": MANY_TRIALS},
         together=("seed", "draw"),
         side_by_side=True,
         seeds=SEARCH_SEEDS,

@@ -37,7 +37,7 @@ SYMBOLS = "abcdefghijklmnopqrstuvwxyz_ \n.,"  # and one for all others
 def search(runs: list[Run], device: str) -> list[dict]:
     """Steps to the target of every trial of a search, a seed and a draw: they race each other in lockstep."""
     s = runs[0].settings
-    tried = [trials(s["optimizer"], run.settings["draw"]) for run in runs]
+    tried = [trials(s["optimizer"], run.settings["draw"], s["trials"]) for run in runs]
     entries = [(run.seed, run.settings["draw"], one) for run, each in zip(runs, tried, strict=True) for one in each]
     done = race(s, *zip(*entries, strict=True), device)
     return [
