@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tutorlib.records import Experiment, grid
+from tutorlib.records import Experiment
 
 PROBLEMS = ("autoencoder", "language")
 BATCHES = (16, 128, 512)

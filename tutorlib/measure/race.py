@@ -45,8 +45,8 @@ def steps_to_target(
     """Train until the loss on ``held_out`` is at most ``target``; one :class:`Finish` a replica.
 
     Replicas of equal seed race each other: once the first has arrived after S steps, the others have until
-    ``slack``·S. ``knobs`` and ``precondition`` are those of ``fit_ensemble``. Between two looks the loss is taken to fall exponentially, so steps are fractions. Raises
-    ``ValueError`` for a slack of less than 1.
+    ``slack``·S. Between two looks the loss is taken to fall exponentially, so steps are fractions. ``knobs`` and
+    ``precondition`` are those of ``fit_ensemble``. Raises ``ValueError`` for a slack of less than 1.
     """
     if not slack >= 1:
         raise Refused(f"slack is {slack!r}; allowed: at least 1, the steps of the first to arrive")

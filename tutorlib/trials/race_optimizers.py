@@ -1,6 +1,10 @@
 """The runs of the race in lesson 07: two problems, eight optimizers, steps to a target."""
 
 import functools
+import itertools
+import math
+import statistics
+import time
 from collections.abc import Sequence
 from functools import partial
 
@@ -11,7 +15,7 @@ from torch.nn import functional as F
 
 from tutorlib.experiments.race_optimizers import KNOBS, trials
 from tutorlib.measure.kfac import kfac
-from tutorlib.measure.race import Finish, steps_to_target
+from tutorlib.measure.race import steps_to_target
 from tutorlib.nn.data import Data, digits, text
 from tutorlib.nn.matrix_optimizers import muon, shampoo
 from tutorlib.nn.models import TORCH_STREAM
@@ -105,8 +109,25 @@ def subset(seed: int, examples: int, held_out: int, of: int) -> torch.Tensor:
 
 def fresh(problem: str, seed: int, device: str) -> nn.Sequential:
     """The problem's net, tanh between linear layers, with weights drawn from ``seed`` alone."""
-    sizes = SIZES[problem]
     with TORCH_STREAM, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        layers = [(nn.Linear(i, o), nn.Tanh()) for i, o in zip(sizes[:-1], sizes[1:], strict=True)]
+        layers = [(nn.Linear(i, o), nn.Tanh()) for i, o in itertools.pairwise(SIZES[problem])]
     return nn.Sequential(*[part for pair in layers for part in pair][:-1]).to(device)
+
+
+def report(runs: list[Run], device: str) -> list[dict]:
+    """Steps to the target of chosen settings: nobody is stopped for being slow, only after ``most_steps``."""
+    chosen = [{"rate": run.settings["rate"], "knob": run.settings["knob"]} for run in runs]
+    seeds, draws = [run.seed for run in runs], [run.settings["draw"] for run in runs]
+    done = race(runs[0].settings, seeds, draws, chosen, device, slack=math.inf)
+    return [{"steps": end.steps, "reached": int(end.reached), "diverged": int(end.diverged)} for end in done]
+
+
+def seconds(run: Run, device: str) -> dict:
+    """Seconds of one step of one net alone: the median of ``repeats`` timings of ``steps`` steps each."""
+    s, times = run.settings, []
+    for _ in range(1 + s["repeats"]):  # the first warms up
+        began = time.perf_counter()
+        race({**s, "target": 0.0}, [run.seed], [0], [{"rate": 1e-6, "knob": KNOBS[s["optimizer"]][1]}], device)
+        times.append(time.perf_counter() - began)
+    return {"step": statistics.median(times[1:]) / s["most_steps"]}
