@@ -87,3 +87,70 @@ def search(problem: str) -> Experiment:
 
 
 SEARCHES = {problem: search(problem) for problem in PROBLEMS}
+# Which trial won: optimizer → batch → draw, as ``race_columns.winners`` reads it off the recorded searches.
+WINNERS = {problem: {name: ((0, 0), (0, 0), (0, 0)) for name in OPTIMIZERS} for problem in PROBLEMS}
+
+
+def chosen(problem: str, optimizer: str, batch: int, draw: int) -> dict:
+    """The settings, ``rate`` and ``knob``, that a search found best."""
+    return trials(optimizer, draw)[WINNERS[problem][optimizer][BATCHES.index(batch)][draw]]
+
+
+def report(problem: str) -> Experiment:
+    return Experiment(
+        name=f"race_{problem}",
+        question="How many steps does each optimizer need, at the best settings of equal searches?",
+        trial="race_optimizers.report",
+        points=tuple(
+            {"optimizer": name, "batch": batch, "most_steps": most, "draw": draw, **chosen(problem, name, batch, draw)}
+            for name in OPTIMIZERS
+            for batch, most in zip(BATCHES, MOST_STEPS[problem], strict=True)
+            for draw in DRAWS
+        ),
+        print_under=WORDS[problem] + SAME + f"; rate and one knob from {TRIALS} trials on other seeds, searched twice",
+        held={"problem": problem, **HELD[problem]},
+        together=("seed", "draw", "rate", "knob"),
+        side_by_side=True,
+        seeds=8,
+    )
+
+
+AUTOENCODER, LANGUAGE = REPORTS = tuple(map(report, PROBLEMS))
+FACTORS = (1, 2, 4, 8, 16, 32)
+
+CARRIED = Experiment(
+    name="race_carried",
+    question="What does the rate alone buy, carried from the small batch to the large one?",
+    trial="race_optimizers.report",
+    points=tuple(
+        {"problem": problem, **HELD[problem], "most_steps": MOST_STEPS[problem][-1], "draw": draw, "knob": own["knob"]}
+        | {"factor": factor, "rate": rounded(factor * own["rate"])}
+        for problem in PROBLEMS
+        for draw in DRAWS
+        for own in [chosen(problem, "AdamW", SMALL, draw)]
+        for factor in FACTORS
+    ),
+    print_under=f"AdamW at batch {{batch}} with the settings of batch {SMALL}, its rate times a factor; stopped after "
+    "{slack:g} times the steps of the first factor to arrive",
+    held={"optimizer": "AdamW", "batch": LARGE, "slack": 4.0},
+    together=("seed", "draw", "rate", "knob", "factor"),
+    side_by_side=True,
+    seeds=8,
+)
+
+CLOCK = Experiment(
+    name="race_clock",
+    question="How long does a step of each optimizer take?",
+    trial="race_optimizers.seconds",
+    points=tuple(
+        {"problem": problem, **HELD[problem], "optimizer": name, "batch": batch}
+        for problem in PROBLEMS
+        for name in OPTIMIZERS
+        for batch in BATCHES
+    ),
+    print_under="Medians of {repeats} timings of {most_steps} steps, one net on one thread; Shampoo takes its roots at "
+    "each of these steps, in a long run every 20 steps",
+    held={"most_steps": 20, "repeats": 3},
+    seeds=1,
+    base_seed=500,
+)

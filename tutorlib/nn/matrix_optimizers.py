@@ -85,7 +85,7 @@ def inverse_root(matrix: torch.Tensor, power: int, eps) -> torch.Tensor:
 
 
 def eigenpairs(matrices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """``torch.linalg.eigh``; where it gives up on one of them, one by one in double precision, NaN for what still fails.
+    """``torch.linalg.eigh``; where it gives up, one by one in double precision, and NaN for what still fails.
 
     Sums of a run that blows up are so ill-conditioned that the library may not converge, and its error would end all.
     """

@@ -1,0 +1,140 @@
+"""Lesson 07, the race: what equal searches and fresh seeds settle about eight optimizers at three batches.
+
+Every word is said twice, for the settings of one search and for those of another of the same size, and stands only
+where both agree: a search has luck as a seed has.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from tutorlib.experiments import race_columns as columns
+from tutorlib.experiments import race_optimizers as lesson
+from tutorlib.records import Verdict
+from tutorlib.results import Results, paired
+from tutorlib.theory.ranks import rank_intervals
+from tutorlib.theory.statistics import Estimate, geometric_interval
+from tutorlib.verdicts.rules import INCONCLUSIVE, Finding, above, below, verdict
+
+SMALL, LARGE = lesson.SMALL, lesson.LARGE
+RACE = "two small problems, no weight decay, constant rates; 12 trials of rate and one knob an optimizer and batch"
+judge = partial(verdict, held=RACE)
+WORTH = 1.25  # a ratio of steps below this is not worth a change of optimizer
+NAMES = {"autoencoder": "autoencoder", "language": "language model"}
+CONDITION = "it is counted in steps, not in seconds, and on this problem"
+NO_RANKING = "no ranking at this budget"
+
+
+def twice(rule: Callable, bound: float, ratios: np.ndarray) -> Finding:
+    """The rule's word on ratios (draws, seeds) where every draw has it alone; the estimate is over all of them."""
+    words = {rule(bound, draw, geometric_interval).verdict for draw in ratios}
+    overall = rule(bound, np.exp(np.log(ratios).mean(axis=0)), geometric_interval)
+    return Finding(overall.estimate, overall.verdict if words == {overall.verdict} else INCONCLUSIVE)
+
+
+more, less = partial(twice, above), partial(twice, below)
+
+
+def gain(report: Results, name: str, batch: int, over: str = "AdamW") -> np.ndarray:
+    """How many times the steps ``over`` needs that ``name`` needs (draws, seeds)."""
+    return columns.steps(report, over, batch) / columns.steps(report, name, batch)
+
+
+def growth(report: Results, name: str) -> np.ndarray:
+    """By which factor its lead over AdamW grows from the smallest batch to the largest (draws, seeds)."""
+    return gain(report, name, LARGE) / gain(report, name, SMALL)
+
+
+def rank_verdicts(autoencoder: Results, language: Results) -> list[Verdict]:
+    """E16: is there a fastest one, and is there an order of all eight?"""
+    rows = []
+    for report, problem in zip((autoencoder, language), lesson.PROBLEMS, strict=True):
+        for batch in (SMALL, LARGE):
+            order = columns.settled(report, batch)
+            pairs = len(order) * (len(order) - 1) // 2
+            clear = int(np.abs(order).sum()) // 2
+            word = "holds" if clear == pairs else "does not hold" if not clear else INCONCLUSIVE
+            rows.append(
+                judge("E16", f"pairs out of {pairs} whose order both searches settle, {NAMES[problem]}, batch {batch}",
+                      Finding(Estimate(clear, clear, clear), word), f"all {pairs} pairs",
+                      says=f"the eight can be ranked at batch {batch}")
+            )  # fmt: skip
+    return rows
+
+
+def ranking(report: Results, batch: int) -> str:
+    """The ranks that both searches settle, best first, or the words that there are none."""
+    order = columns.settled(report, batch)
+    if not order.any():
+        return NO_RANKING
+    ranks = sorted(zip(rank_intervals(order), lesson.OPTIMIZERS, strict=True))
+    return ", ".join(f"{name} {low}" if low == high else f"{name} {low} to {high}" for (low, high), name in ranks)
+
+
+def gain_verdicts(autoencoder: Results, language: Results) -> list[Verdict]:
+    """D1-28, D1-29, D1-30, D1-43: who gains on AdamW as the batch grows, and does it take curvature?"""
+    rows = []
+    for report, problem in zip((autoencoder, language), lesson.PROBLEMS, strict=True):
+        where = f", {NAMES[problem]}"
+
+        for name in ("Shampoo", "K-FAC"):
+            rows.append(
+                judge("D1-29", f"AdamW's steps ÷ {name}'s, at batch {LARGE} ÷ at {SMALL}{where}",
+                      more(WORTH, growth(report, name)), f"a ratio below {WORTH}",
+                      says=f"{name}'s lead over AdamW grows with the batch", condition=CONDITION)
+            )  # fmt: skip
+        rows += [
+            judge("D1-30", f"AdamW's steps ÷ Lion's, at batch {LARGE} ÷ at {SMALL}{where}",
+                  more(WORTH, growth(report, "Lion")), f"a ratio below {WORTH}",
+                  says="Lion's lead over AdamW grows with the batch", condition=CONDITION),
+            judge("D1-43", f"AdamW's steps ÷ the slower of Shampoo and K-FAC, batch {LARGE}{where}",
+                  more(WORTH, np.minimum(gain(report, "Shampoo", LARGE), gain(report, "K-FAC", LARGE))),
+                  f"a ratio below {WORTH}", condition=CONDITION),
+            judge("D1-28", f"AdamW's steps ÷ Muon's, batch {LARGE}{where}", less(WORTH, gain(report, "Muon", LARGE)),
+                  f"a ratio below {WORTH}: then slopes alone would not do better",
+                  says="what sees slopes only can do no better than AdamW"),
+        ]  # fmt: skip
+    return rows
+
+
+def layer_verdicts(autoencoder: Results, language: Results) -> list[Verdict]:
+    """E17: do the two made for large batches beat the two they were made from, once these are tuned as well?"""
+    return [
+        judge("E17", f"{base}'s steps ÷ {made}'s, batch {LARGE}, {NAMES[problem]}",
+              more(WORTH, gain(report, made, LARGE, over=base)), f"a ratio below {WORTH}",
+              says=f"{made} needs fewer steps than {base} tuned as well", condition=CONDITION)
+        for report, problem in zip((autoencoder, language), lesson.PROBLEMS, strict=True)
+        for made, base in (("LARS", "SGD"), ("LAMB", "AdamW"))
+    ]  # fmt: skip
+
+
+def rate_first_verdicts(carried: Results, autoencoder: Results, language: Results) -> list[Verdict]:
+    """D1-31: AdamW at the large batch: what its rate buys, and what another optimizer buys on top."""
+    carried, autoencoder, language = paired(carried, autoencoder, language)
+    rows = []
+    for report, problem in zip((autoencoder, language), lesson.PROBLEMS, strict=True):
+        kept, tuned = columns.kept_rate(carried, problem)
+        where = f", batch {LARGE}, {NAMES[problem]}"
+        rows.append(
+            judge("D1-31", f"AdamW's steps with batch {SMALL}'s rate ÷ with the best factor on it{where}",
+                  more(WORTH, kept / tuned), f"a ratio below {WORTH}", says="the rate is worth a look of its own")
+        )  # fmt: skip
+        for name in ("Shampoo", "K-FAC", "Lion"):
+            other = tuned / columns.steps(report, name, LARGE)
+            rows.append(
+                judge("D1-31", f"gain of {name} over AdamW with its rate tuned ÷ gain of that rate{where}",
+                      more(1, other / (kept / tuned)), "a ratio below 1",
+                      says=f"look at the optimizer first: {name} buys more than the rate", condition=CONDITION)
+            )  # fmt: skip
+    return rows
+
+
+BOTH = (lesson.AUTOENCODER, lesson.LANGUAGE)
+VERDICTS = (
+    (BOTH, rank_verdicts),
+    (BOTH, gain_verdicts),
+    (BOTH, layer_verdicts),
+    ((lesson.CARRIED, *BOTH), rate_first_verdicts),
+)
+RECORDED = (*lesson.SEARCHES.values(), lesson.CLOCK)
