@@ -49,6 +49,8 @@ def plot_race(report: Results, guess=None) -> Axes:
         axes.set_yticks(range(len(OPTIMIZERS)), OPTIMIZERS if batch == BATCHES[0] else [])
         axes.set_ylim(len(OPTIMIZERS) - 0.5, -0.5)
         axes.set_xlabel("steps to the target")
+        low, high = axes.get_xlim()
+        axes.set_xlim(low, high * (high / low) ** 0.15)  # room for the ranks
         style.plain_ticks(axes.xaxis, style.few_values(*axes.get_xlim()))
         for row, word in enumerate(words):
             axes.text(1.0, row, word, transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=8)

@@ -3,8 +3,6 @@
 import functools
 import itertools
 import math
-import statistics
-import time
 from collections.abc import Sequence
 from functools import partial
 
@@ -14,6 +12,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from tutorlib.experiments.race_optimizers import KNOBS, trials
+from tutorlib.measure.clock import now
+from tutorlib.measure.ensemble import fit_ensemble
 from tutorlib.measure.kfac import kfac
 from tutorlib.measure.race import steps_to_target
 from tutorlib.nn.data import Data, digits, text
@@ -58,23 +58,23 @@ def search(runs: list[Run], device: str) -> list[dict]:
 def race(s, seeds: Sequence[int], draws: Sequence[int], settings: Sequence[dict], device: str, slack: float = 1.3):
     """One :class:`~tutorlib.measure.race.Finish` a replica; those of one seed and draw have the same data order."""
     data, held_out = examples(s["problem"], s["held_out"], device)
+    models, replicas = field(s, data, seeds, draws, settings, device)
+    how = {"target": s["target"], "most_steps": s["most_steps"], "slack": slack}
+    return steps_to_target(models, LOSSES[s["problem"]], data, held_out, **replicas, **how)
+
+
+def field(s, data: Data, seeds: Sequence[int], draws: Sequence[int], settings: Sequence[dict], device: str):
+    """The models, and what else differs between the replicas of one optimizer at one batch."""
     curved = s["optimizer"] == "K-FAC"
-    return steps_to_target(
-        [fresh(s["problem"], seed, device) for seed in seeds],
-        LOSSES[s["problem"]],
-        data,
-        held_out,
-        batch=s["batch"],
-        rates=[one["rate"] for one in settings],
-        knobs={KNOBS[s["optimizer"]][0]: [one["knob"] for one in settings]},
-        seeds=list(zip(seeds, draws, strict=True)),
-        subsets=torch.stack([subset(seed, s["examples"], s["held_out"], len(data)) for seed in seeds]),
-        target=s["target"],
-        most_steps=s["most_steps"],
-        optimizer=OPTIMIZERS[s["optimizer"]],
-        precondition=partial(kfac, loss=CURVATURE[s["problem"]], draws=1, seed=seeds[0]) if curved else None,
-        slack=slack,
-    )
+    return [fresh(s["problem"], seed, device) for seed in seeds], {
+        "batch": s["batch"],
+        "rates": [one["rate"] for one in settings],
+        "knobs": {KNOBS[s["optimizer"]][0]: [one["knob"] for one in settings]},
+        "seeds": list(zip(seeds, draws, strict=True)),
+        "subsets": torch.stack([subset(seed, s["examples"], s["held_out"], len(data)) for seed in seeds]),
+        "optimizer": OPTIMIZERS[s["optimizer"]],
+        "precondition": partial(kfac, loss=CURVATURE[s["problem"]], draws=1, seed=seeds[0]) if curved else None,
+    }
 
 
 @functools.lru_cache(maxsize=4)
@@ -124,10 +124,17 @@ def report(runs: list[Run], device: str) -> list[dict]:
 
 
 def seconds(run: Run, device: str) -> dict:
-    """Seconds of one step of one net alone: the median of ``repeats`` timings of ``steps`` steps each."""
-    s, times = run.settings, []
-    for _ in range(1 + s["repeats"]):  # the first warms up
-        began = time.perf_counter()
-        race({**s, "target": 0.0}, [run.seed], [0], [{"rate": 1e-6, "knob": KNOBS[s["optimizer"]][1]}], device)
-        times.append(time.perf_counter() - began)
-    return {"step": statistics.median(times[1:]) / s["most_steps"]}
+    """Seconds of one step of one net alone, the least of ``repeats``: what is not this net's work only adds to it.
+
+    From the difference of a long and a short run, so that beginning costs nothing, and Shampoo takes its roots as
+    seldom as later on.
+    """
+    s, device_ = run.settings, torch.device(device)
+    data, _ = examples(s["problem"], s["held_out"], device)
+    least = {s["short"]: math.inf, s["long"]: math.inf}
+    for steps in s["repeats"] * list(least):
+        models, replicas = field(s, data, [run.seed], [0], [trials(s["optimizer"], 0)[0]], device)
+        began = now(device_)
+        fit_ensemble(models, LOSSES[s["problem"]], data, steps=steps, **replicas)
+        least[steps] = min(least[steps], now(device_) - began)
+    return {"step": (least[s["long"]] - least[s["short"]]) / (s["long"] - s["short"])}
