@@ -6,7 +6,7 @@ from tutorlib.experiments.race_optimizers import BATCHES, DRAWS, OPTIMIZERS, TRI
 from tutorlib.results import Results, column
 from tutorlib.theory.ranks import clear_order
 
-PENALTY = 1.3  # a trial that was beaten counts with the steps after which it was stopped, and so much more
+PENALTY = 1.3  # a trial that was beaten, or diverged, counts so many times the longest of its race
 
 
 def winners(search: Results) -> dict[str, tuple[tuple[int, ...], ...]]:
@@ -21,7 +21,7 @@ def scores(search: Results, optimizer: str, batch: int, draw: int) -> np.ndarray
     """Geometric mean over the search seeds of every trial's steps (trials,)."""
     where = {"optimizer": optimizer, "batch": batch, "draw": draw}
     steps, reached = column(search, "steps", **where), column(search, "reached", **where)
-    return np.exp(np.log(np.where(reached, steps, PENALTY * np.maximum(steps, 1))).mean(axis=0))
+    return np.exp(np.log(np.where(reached, steps, PENALTY * steps.max(axis=1, keepdims=True))).mean(axis=0))
 
 
 def on_the_edge(problem: str, optimizer: str, batch: int) -> list[str]:

@@ -88,7 +88,28 @@ def search(problem: str) -> Experiment:
 
 SEARCHES = {problem: search(problem) for problem in PROBLEMS}
 # Which trial won: optimizer → batch → draw, as ``race_columns.winners`` reads it off the recorded searches.
-WINNERS = {problem: {name: ((0, 0), (0, 0), (0, 0)) for name in OPTIMIZERS} for problem in PROBLEMS}
+WINNERS = {
+    "autoencoder": {
+        "SGD": ((3, 2), (10, 2), (10, 2)),
+        "AdamW": ((8, 11), (7, 11), (7, 11)),
+        "Lion": ((2, 6), (2, 2), (2, 2)),
+        "LARS": ((5, 0), (8, 7), (8, 7)),
+        "LAMB": ((0, 8), (8, 3), (8, 3)),
+        "Shampoo": ((3, 2), (3, 2), (3, 7)),
+        "K-FAC": ((4, 8), (4, 3), (4, 3)),
+        "Muon": ((7, 11), (7, 6), (7, 2)),
+    },
+    "language": {
+        "SGD": ((0, 5), (7, 7), (3, 7)),
+        "AdamW": ((8, 3), (7, 11), (11, 6)),
+        "Lion": ((3, 2), (10, 10), (10, 10)),
+        "LARS": ((0, 9), (5, 4), (0, 7)),
+        "LAMB": ((9, 8), (8, 3), (3, 11)),
+        "Shampoo": ((0, 0), (3, 3), (3, 7)),
+        "K-FAC": ((1, 5), (8, 1), (3, 2)),
+        "Muon": ((8, 11), (2, 2), (10, 10)),
+    },
+}
 
 
 def chosen(problem: str, optimizer: str, batch: int, draw: int) -> dict:
