@@ -133,7 +133,7 @@ def test_a_recorded_search_holds_every_trial_and_the_same_rates_as_now():
             assert list(record["rates"]) == [t["rate"] for t in tried]
             assert list(record["knobs"]) == [t["knob"] for t in tried]
             assert len(record["steps"]) == len(record["reached"]) == lesson.TRIALS
-            assert max(record["steps"]) <= s["most_steps"] and any(record["reached"])
+            assert max(record["steps"]) <= s["most_steps"] and set(record["reached"]) <= {0, 1}
 
 
 # The runs
@@ -386,7 +386,7 @@ def test_the_factor_is_chosen_on_the_other_seeds():
     """One lucky seed at a factor that is bad for all others must not get to use it."""
     results = made(lesson.CARRIED, lambda s: 100 if s["factor"] == 4 else 200, spread=0.0)
     records = [
-        RunRecord(r.run, "ok", {"steps": 1.0 if (r.run.seed, r["factor"]) == (0, 32) else r["steps"], "reached": 1},
+        RunRecord(r.run, "ok", {"steps": 60.0 if (r.run.seed, r["factor"]) == (0, 32) else r["steps"], "reached": 1},
                   MACHINE, "x")
         for r in results
     ]  # fmt: skip
@@ -413,11 +413,11 @@ def test_figures_show_every_optimizer_and_the_guess():
     assert sorted(labels) == sorted(set(lesson.OPTIMIZERS) - {"AdamW"})
 
 
-def test_a_run_that_never_arrived_counts_with_all_its_steps():
+def test_a_run_that_diverged_early_counts_with_all_the_steps_it_had():
     results = made(lesson.AUTOENCODER, base, seeds=3)
     late = [
-        RunRecord(r.run, "ok", {"steps": 500.0, "reached": 0}, MACHINE, "x")
-        if r["optimizer"] == "SGD" and r["batch"] == 512
+        RunRecord(r.run, "ok", {"steps": 37.0, "reached": 0}, MACHINE, "x")
+        if r["optimizer"] == "SGD" and r["batch"] == lesson.LARGE
         else r
         for r in results
     ]

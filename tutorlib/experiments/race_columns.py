@@ -37,8 +37,18 @@ def on_the_edge(problem: str, optimizer: str, batch: int) -> list[str]:
 
 
 def steps(report: Results, optimizer: str, batch: int) -> np.ndarray:
-    """Steps to the target (draws, seeds). A run that never arrived counts with all its steps, a lower bound."""
-    return np.array([column(report, "steps", optimizer=optimizer, batch=batch, draw=draw) for draw in DRAWS])
+    """Steps to the target (draws, seeds). One that diverged or never arrived: all it had, a lower bound."""
+    where = {"optimizer": optimizer, "batch": batch}
+    return np.array(
+        [
+            np.where(
+                column(report, "reached", draw=draw, **where),
+                column(report, "steps", draw=draw, **where),
+                column(report, "most_steps", draw=draw, **where),
+            )
+            for draw in DRAWS
+        ]
+    )
 
 
 def never(report: Results, optimizer: str, batch: int) -> int:
@@ -61,12 +71,16 @@ def settled(report: Results, batch: int) -> np.ndarray:
 def kept_rate(carried: Results, problem: str) -> tuple[np.ndarray, np.ndarray]:
     """AdamW's steps at the large batch (draws, seeds): with the small batch's rate, and with the best factor on it.
 
-    The factor is the one of fewest steps on the *other* seeds (geometric mean, a run that was beaten with its bound).
+    The factor is the one of fewest steps on the *other* seeds (geometric mean). A run that was beaten or diverged
+    counts ``slack`` times the first of its race, a lower bound.
     """
-    factors = sorted({point["factor"] for point in carried.experiment.points})
+    factors, slack = sorted({point["factor"] for point in carried.experiment.points}), carried.experiment.held["slack"]
     kept, best = [], []
     for draw in DRAWS:
-        table = np.array([column(carried, "steps", problem=problem, draw=draw, factor=f) for f in factors])
+        where = [{"problem": problem, "draw": draw, "factor": factor} for factor in factors]
+        reached = np.array([column(carried, "reached", **each) for each in where], dtype=bool)
+        table = np.where(reached, [column(carried, "steps", **each) for each in where], np.inf)
+        table = np.minimum(table, slack * table.min(axis=0))
         kept.append(table[factors.index(1)])
         others = [np.log(np.delete(table, seed, axis=1)).mean(axis=1).argmin() for seed in range(table.shape[1])]
         best.append(table[others, np.arange(table.shape[1])])
