@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from tutorlib.experiments import race_columns as columns
-from tutorlib.experiments.race_optimizers import BATCHES, LARGE, OPTIMIZERS
+from tutorlib.experiments.race_optimizers import BATCHES, LARGE, MIDDLE, OPTIMIZERS, SMALL
 from tutorlib.plots import style
 from tutorlib.results import Results
 from tutorlib.theory.ranks import rank_intervals
@@ -29,8 +29,8 @@ def plot_race(report: Results, guess=None) -> Axes:
     ``guess`` is AdamW's steps ÷ the fewest at the largest batch.
     """
     problem = report.experiment.held["problem"]
-    panels = style.figure(columns=len(BATCHES), height=3.8)
-    for axes, batch in zip(panels, BATCHES, strict=True):
+    panels = style.figure(columns=2, height=3.8)
+    for axes, batch in zip(panels, (SMALL, LARGE), strict=True):
         found = {name: [geometric_interval(draw) for draw in columns.steps(report, name, batch)] for name in OPTIMIZERS}
         for row, (name, draws) in enumerate(found.items()):
             for draw, (estimate, marker) in enumerate(zip(draws, "os", strict=True)):
@@ -46,7 +46,7 @@ def plot_race(report: Results, guess=None) -> Axes:
         words = [f"{low}" if low == high else f"{low}–{high}" for low, high in ranks]
         axes.set_xscale("log")
         axes.set_title(f"batch {batch}", fontsize=10)
-        axes.set_yticks(range(len(OPTIMIZERS)), OPTIMIZERS if batch == BATCHES[0] else [])
+        axes.set_yticks(range(len(OPTIMIZERS)), OPTIMIZERS if batch == SMALL else [])
         axes.set_ylim(len(OPTIMIZERS) - 0.5, -0.5)
         axes.set_xlabel("steps to the target")
         low, high = axes.get_xlim()
@@ -56,7 +56,7 @@ def plot_race(report: Results, guess=None) -> Axes:
             axes.text(1.0, row, word, transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=8)
     edges = [
         f"{name} ({' and '.join(which)})" + f" at {batch}"
-        for batch in BATCHES
+        for batch in (SMALL, LARGE)
         for name in OPTIMIZERS
         if (which := columns.on_the_edge(problem, name, batch))
     ]
@@ -71,25 +71,33 @@ def plot_race(report: Results, guess=None) -> Axes:
 
 
 @style.look()
-def plot_gains(autoencoder: Results, language: Results) -> Axes:
-    """How many times as many steps AdamW needs as each of the others, against batch."""
+def plot_gains(autoencoder: Results, language: Results, middles: dict[str, Results]) -> Axes:
+    """How many times as many steps AdamW needs as each of the others, against batch; the middle one recorded."""
     panels = style.figure(columns=2, height=3.9)
     for axes, report in zip(panels, (autoencoder, language), strict=True):
+        problem = report.experiment.held["problem"]
+        from_where = {SMALL: report, MIDDLE: middles[problem], LARGE: report}
         axes.axhline(1, color="0.6", linewidth=1)
         for place, (name, (colour, marker)) in enumerate(LOOKS.items()):
             shift = 2 ** (0.12 * (place - 3))  # beside each other, not on top
-            ratios = [columns.steps(report, "AdamW", b) / columns.steps(report, name, b) for b in BATCHES]
-            found = [geometric_interval(np.exp(np.log(r).mean(axis=0))) for r in ratios]
-            axes.plot([b * shift for b in BATCHES], [e.value for e in found], color=colour, linewidth=1)
-            for batch, estimate in zip(BATCHES, found, strict=True):
-                label = name if batch == BATCHES[0] else None
-                style.point(axes, batch * shift, estimate, colour, report.recorded, marker, label=label, size=4.5)
+            found = [
+                geometric_interval(
+                    np.exp(np.log(columns.steps(runs, "AdamW", b) / columns.steps(runs, name, b)).mean(axis=0))
+                )
+                for b, runs in from_where.items()
+            ]
+            axes.plot([b * shift for b in BATCHES], [each.value for each in found], color=colour, linewidth=1)
+            for (batch, runs), each in zip(from_where.items(), found, strict=True):
+                label = name if batch == SMALL else None
+                style.point(axes, batch * shift, each, colour, runs.recorded, marker, label=label, size=4.5)
         axes.set_yscale("log", base=2)
         style.batch_axis(axes, BATCHES)
-        axes.set_title(NAMES[report.experiment.held["problem"]], fontsize=10)
+        axes.set_title(NAMES[problem], fontsize=10)
         low, high = axes.get_ylim()
         style.plain_ticks(axes.yaxis, {2.0**k: f"{2.0**k:g}" for k in range(-5, 5) if low <= 2.0**k <= high})
     panels[0].set_ylabel("AdamW's steps ÷ its steps")
     panels[1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-    style.small_print(panels[0], autoencoder, "above 1: fewer steps than AdamW; means of two equal searches")
+    words = "Right: " + language.experiment.small_print.split(";")[0]
+    words += f". Above 1: fewer steps than AdamW; means of two equal searches; batch {MIDDLE} is recorded"
+    style.small_print(panels[0], autoencoder, words)
     return panels[0]

@@ -137,4 +137,4 @@ VERDICTS = (
     (BOTH, layer_verdicts),
     ((lesson.CARRIED, *BOTH), rate_first_verdicts),
 )
-RECORDED = (*lesson.SEARCHES.values(), lesson.CLOCK)
+RECORDED = (*lesson.SEARCHES.values(), *lesson.MIDDLES.values(), lesson.CLOCK)
