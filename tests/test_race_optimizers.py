@@ -330,12 +330,19 @@ def test_what_only_one_of_two_searches_says_is_left_open():
     one = both(faster(("Muon", "Shampoo", "K-FAC", "Lion"), 3, draws=(0,)))
     assert verdicts.ranking(one[0], 512) == verdicts.NO_RANKING
     rows = verdicts.gain_verdicts(*one)
-    assert words(rows, "D1-43") == [verdicts.INCONCLUSIVE] * 2 and words(rows, "D1-28") == [verdicts.INCONCLUSIVE] * 2
+    assert (
+        words(rows, "D1-29", "K-FAC needs") == [verdicts.INCONCLUSIVE] * 2
+        and words(rows, "D1-28") == [verdicts.INCONCLUSIVE] * 2
+    )
 
 
 @pytest.mark.parametrize(
     ("claim", "names", "contains"),
-    [("D1-29", ("Shampoo",), "Shampoo's lead"), ("D1-29", ("K-FAC",), "K-FAC's lead"), ("D1-30", ("Lion",), "Lion")],
+    [
+        ("D1-29", ("Shampoo",), "Shampoo's lead"),
+        ("D1-29", ("K-FAC",), "K-FAC's lead"),
+        ("D1-30", ("Lion",), "Lion's lead"),
+    ],
 )
 def test_a_lead_grows_only_if_it_is_larger_at_the_large_batch(claim, names, contains):
     for steps, word in (
@@ -348,10 +355,42 @@ def test_a_lead_grows_only_if_it_is_larger_at_the_large_batch(claim, names, cont
         assert words(rows, claim, contains) == [word] * 2
 
 
-def test_adamw_is_behind_curvature_only_if_both_of_them_are_ahead():
-    for names, word in ((("Shampoo", "K-FAC"), "holds if"), (("Shampoo",), "does not hold"), ((), "does not hold")):
-        rows = verdicts.gain_verdicts(*both(faster(names, 2, batches=(512,))))
+@pytest.mark.parametrize(("claim", "name"), [("D1-29", "Shampoo"), ("D1-29", "K-FAC"), ("D1-30", "Lion")])
+def test_ahead_at_a_large_batch_is_asked_at_the_large_batch(claim, name):
+    for steps, word in (
+        (faster((name,), 2, batches=(512,)), "holds if"),
+        (faster((name,), 2, batches=(16,)), "does not hold"),
+    ):
+        rows = verdicts.gain_verdicts(*both(steps))
+        assert words(rows, claim, f"{name} needs fewer") == [word] * 2
+
+
+def test_what_holds_adamw_back_shows_at_a_large_batch_only_if_muons_lead_grows():
+    for batches, word in (((512,), "holds if"), ((16, 512), "does not hold")):
+        rows = verdicts.gain_verdicts(*both(faster(("Muon",), 2, batches=batches)))
         assert words(rows, "D1-43") == [word] * 2
+
+
+@pytest.mark.parametrize(
+    ("late", "factor", "word"),
+    [
+        (("Lion", 512), 2, verdicts.INCONCLUSIVE),  # its steps are at least so many, its lead is at most so large
+        (("Lion", 512), 0.5, "does not hold"),
+        (("AdamW", 512), 2, "holds if"),
+        (("AdamW", 512), 0.5, verdicts.INCONCLUSIVE),
+    ],
+)
+def test_a_bound_says_no_more_than_a_bound_can(late, factor, word):
+    def lost(results):
+        """All runs of one optimizer at one batch never arrive, and count with ``most_steps``, as made here."""
+        return Results(results.experiment, tuple(
+            RunRecord(Run(r.run.experiment, {**r.run.settings, "most_steps": r["steps"]}, r.run.seed), "ok",
+                      {"steps": r["steps"], "reached": 0}, MACHINE, "x")
+            if (r["optimizer"], r["batch"]) == late else r for r in results))  # fmt: skip
+
+    autoencoder, language = both(faster(("Lion",), factor, batches=(512,)), spread=0.0)
+    rows = verdicts.gain_verdicts(lost(autoencoder), language)
+    assert words(rows, "D1-30", "Lion needs fewer")[0] == word
 
 
 def test_slopes_alone_do_better_than_adamw_if_muon_does():
@@ -390,8 +429,19 @@ def test_the_factor_is_chosen_on_the_other_seeds():
                   MACHINE, "x")
         for r in results
     ]  # fmt: skip
-    kept, best = columns.kept_rate(Results(results.experiment, tuple(records)), "autoencoder")
-    assert best[0, 0] == 100 and np.all(kept == 200)
+    (kept, kept_late), (best, _) = columns.kept_rate(Results(results.experiment, tuple(records)), "autoencoder")
+    assert best[0, 0] == 100 and np.all(kept == 200) and not kept_late
+
+
+def test_a_rate_that_was_stopped_counts_the_slack_and_says_so():
+    results = made(lesson.CARRIED, lambda s: 100, spread=0.0)
+    records = [
+        RunRecord(r.run, "ok", {"steps": 9.0 if r["factor"] == 1 else 100.0, "reached": int(r["factor"] > 1)},
+                  MACHINE, "x")
+        for r in results
+    ]  # fmt: skip
+    (kept, kept_late), (best, late) = columns.kept_rate(Results(results.experiment, tuple(records)), "language")
+    assert np.all(kept == 400) and kept_late and np.all(best == 100) and not late
 
 
 def test_the_verdicts_name_known_claims_and_say_what_would_change_them():

@@ -68,20 +68,22 @@ def settled(report: Results, batch: int) -> np.ndarray:
     return np.where(first == second, first, 0)
 
 
-def kept_rate(carried: Results, problem: str) -> tuple[np.ndarray, np.ndarray]:
-    """AdamW's steps at the large batch (draws, seeds): with the small batch's rate, and with the best factor on it.
+def kept_rate(carried: Results, problem: str) -> tuple[tuple[np.ndarray, bool], ...]:
+    """AdamW's steps at the large batch with the small batch's rate, and with the best factor on it (draws, seeds).
 
     The factor is the one of fewest steps on the *other* seeds (geometric mean). A run that was beaten or diverged
-    counts ``slack`` times the first of its race, a lower bound.
+    counts ``slack`` times the first of its race, a lower bound: the second of each pair says whether there is one.
     """
     factors, slack = sorted({point["factor"] for point in carried.experiment.points}), carried.experiment.held["slack"]
-    kept, best = [], []
+    found = []
     for draw in DRAWS:
         where = [{"problem": problem, "draw": draw, "factor": factor} for factor in factors]
         reached = np.array([column(carried, "reached", **each) for each in where], dtype=bool)
         table = np.where(reached, [column(carried, "steps", **each) for each in where], np.inf)
         table = np.minimum(table, slack * table.min(axis=0))
-        kept.append(table[factors.index(1)])
-        others = [np.log(np.delete(table, seed, axis=1)).mean(axis=1).argmin() for seed in range(table.shape[1])]
-        best.append(table[others, np.arange(table.shape[1])])
-    return np.array(kept), np.array(best)
+        every = np.arange(table.shape[1])
+        others = [np.log(np.delete(table, seed, axis=1)).mean(axis=1).argmin() for seed in every]
+        found.append([(table[row, every], not reached[row, every].all()) for row in (factors.index(1), others)])
+    return tuple(
+        (np.array([steps for steps, _ in each]), any(late for _, late in each)) for each in zip(*found, strict=True)
+    )

@@ -3,6 +3,7 @@
 import functools
 import itertools
 import math
+import time
 from collections.abc import Sequence
 from functools import partial
 
@@ -12,7 +13,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from tutorlib.experiments.race_optimizers import KNOBS, trials
-from tutorlib.measure.clock import now
 from tutorlib.measure.ensemble import fit_ensemble
 from tutorlib.measure.kfac import kfac
 from tutorlib.measure.race import steps_to_target
@@ -124,17 +124,17 @@ def report(runs: list[Run], device: str) -> list[dict]:
 
 
 def seconds(run: Run, device: str) -> dict:
-    """Seconds of one step of one net alone, the least of ``repeats``: what is not this net's work only adds to it.
+    """Seconds that a processor works on one step of one net alone: the least of ``repeats``, waiting not counted.
 
     From the difference of a long and a short run, so that beginning costs nothing, and Shampoo takes its roots as
     seldom as later on.
     """
-    s, device_ = run.settings, torch.device(device)
+    s = run.settings
     data, _ = examples(s["problem"], s["held_out"], device)
     least = {s["short"]: math.inf, s["long"]: math.inf}
     for steps in s["repeats"] * list(least):
         models, replicas = field(s, data, [run.seed], [0], [trials(s["optimizer"], 0)[0]], device)
-        began = now(device_)
+        began = time.process_time()
         fit_ensemble(models, LOSSES[s["problem"]], data, steps=steps, **replicas)
-        least[steps] = min(least[steps], now(device_) - began)
+        least[steps] = min(least[steps], time.process_time() - began)
     return {"step": (least[s["long"]] - least[s["short"]]) / (s["long"] - s["short"])}

@@ -4,7 +4,7 @@ Every word is said twice, for the settings of one search and for those of anothe
 where both agree: a search has luck as a seed has.
 """
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -15,7 +15,7 @@ from tutorlib.records import Verdict
 from tutorlib.results import Results, paired
 from tutorlib.theory.ranks import rank_intervals
 from tutorlib.theory.statistics import Estimate, geometric_interval
-from tutorlib.verdicts.rules import INCONCLUSIVE, Finding, above, below, verdict
+from tutorlib.verdicts.rules import INCONCLUSIVE, Finding, above, verdict
 
 SMALL, LARGE = lesson.SMALL, lesson.LARGE
 RACE = "two small problems, no weight decay, constant rates; 12 trials of rate and one knob an optimizer and batch"
@@ -26,23 +26,46 @@ CONDITION = "it is counted in steps, not in seconds, and on this problem"
 NO_RANKING = "no ranking at this budget"
 
 
-def twice(rule: Callable, bound: float, ratios: np.ndarray) -> Finding:
-    """The rule's word on ratios (draws, seeds) where every draw has it alone; the estimate is over all of them."""
-    words = {rule(bound, draw, geometric_interval).verdict for draw in ratios}
-    overall = rule(bound, np.exp(np.log(ratios).mean(axis=0)), geometric_interval)
-    return Finding(overall.estimate, overall.verdict if words == {overall.verdict} else INCONCLUSIVE)
+@dataclass(frozen=True)
+class Ratio:
+    """Ratios of steps (draws, seeds): only ``at_least`` these where runs above the line never arrived, ``at_most``
+    where runs below it did not."""
+
+    values: np.ndarray
+    at_least: bool
+    at_most: bool
+
+    def __truediv__(self, other: "Ratio") -> "Ratio":
+        values = self.values / other.values
+        return Ratio(values, self.at_least or other.at_most, self.at_most or other.at_least)
 
 
-more, less = partial(twice, above), partial(twice, below)
+def more(bound: float, ratio: Ratio) -> Finding:
+    """*holds* above ``bound``, *does not hold* below it: where each search says so by itself, and bounds allow it.
+
+    The estimate is over both.
+    """
+    words = {above(bound, draw, geometric_interval).verdict for draw in ratio.values}
+    overall = above(bound, np.exp(np.log(ratio.values).mean(axis=0)), geometric_interval)
+    unsure = {"holds": ratio.at_most, "does not hold": ratio.at_least}.get(overall.verdict, True)
+    return Finding(overall.estimate, INCONCLUSIVE if unsure or words != {overall.verdict} else overall.verdict)
 
 
-def gain(report: Results, name: str, batch: int, over: str = "AdamW") -> np.ndarray:
-    """How many times the steps ``over`` needs that ``name`` needs (draws, seeds)."""
-    return columns.steps(report, over, batch) / columns.steps(report, name, batch)
+def less(bound: float, ratio: Ratio) -> Finding:
+    """The opposite of :func:`more`."""
+    found = more(bound, ratio)
+    opposite = {"holds": "does not hold", "does not hold": "holds"}
+    return Finding(found.estimate, opposite.get(found.verdict, INCONCLUSIVE))
 
 
-def growth(report: Results, name: str) -> np.ndarray:
-    """By which factor its lead over AdamW grows from the smallest batch to the largest (draws, seeds)."""
+def gain(report: Results, name: str, batch: int, over: str = "AdamW") -> Ratio:
+    """How many times the steps ``over`` needs that ``name`` needs."""
+    values = columns.steps(report, over, batch) / columns.steps(report, name, batch)
+    return Ratio(values, *(columns.never(report, each, batch) > 0 for each in (over, name)))
+
+
+def growth(report: Results, name: str) -> Ratio:
+    """By which factor its lead over AdamW grows from the smallest batch to the largest."""
     return gain(report, name, LARGE) / gain(report, name, SMALL)
 
 
@@ -73,27 +96,26 @@ def ranking(report: Results, batch: int) -> str:
 
 
 def gain_verdicts(autoencoder: Results, language: Results) -> list[Verdict]:
-    """D1-28, D1-29, D1-30, D1-43: who gains on AdamW as the batch grows, and does it take curvature?"""
+    """D1-28, D1-29, D1-30, D1-43: who is ahead of AdamW at a large batch, and is it because the batch is large?"""
     rows = []
     for report, problem in zip((autoencoder, language), lesson.PROBLEMS, strict=True):
         where = f", {NAMES[problem]}"
-
-        for name in ("Shampoo", "K-FAC"):
-            rows.append(
-                judge("D1-29", f"AdamW's steps ÷ {name}'s, at batch {LARGE} ÷ at {SMALL}{where}",
-                      more(WORTH, growth(report, name)), f"a ratio below {WORTH}",
-                      says=f"{name}'s lead over AdamW grows with the batch", condition=CONDITION)
-            )  # fmt: skip
+        for claim, name in (("D1-29", "Shampoo"), ("D1-29", "K-FAC"), ("D1-30", "Lion")):
+            rows += [
+                judge(claim, f"AdamW's steps ÷ {name}'s, batch {LARGE}{where}", more(WORTH, gain(report, name, LARGE)),
+                      f"a ratio below {WORTH}", says=f"{name} needs fewer steps than AdamW at a large batch",
+                      condition=CONDITION),
+                judge(claim, f"that ratio at batch {LARGE} ÷ at {SMALL}{where}", more(WORTH, growth(report, name)),
+                      f"a ratio below {WORTH}", says=f"… and {name}'s lead over AdamW grows with the batch",
+                      condition=CONDITION),
+            ]  # fmt: skip
         rows += [
-            judge("D1-30", f"AdamW's steps ÷ Lion's, at batch {LARGE} ÷ at {SMALL}{where}",
-                  more(WORTH, growth(report, "Lion")), f"a ratio below {WORTH}",
-                  says="Lion's lead over AdamW grows with the batch", condition=CONDITION),
-            judge("D1-43", f"AdamW's steps ÷ the slower of Shampoo and K-FAC, batch {LARGE}{where}",
-                  more(WORTH, np.minimum(gain(report, "Shampoo", LARGE), gain(report, "K-FAC", LARGE))),
-                  f"a ratio below {WORTH}", condition=CONDITION),
             judge("D1-28", f"AdamW's steps ÷ Muon's, batch {LARGE}{where}", less(WORTH, gain(report, "Muon", LARGE)),
                   f"a ratio below {WORTH}: then slopes alone would not do better",
-                  says="what sees slopes only can do no better than AdamW"),
+                  says="at a large batch, what sees slopes only can do no better than AdamW"),
+            judge("D1-43", f"Muon's lead over AdamW at batch {LARGE} ÷ at {SMALL}{where}",
+                  more(WORTH, growth(report, "Muon")), f"a ratio below {WORTH}", condition=CONDITION,
+                  says="what holds AdamW back shows at a large batch only"),
         ]  # fmt: skip
     return rows
 
@@ -114,17 +136,19 @@ def rate_first_verdicts(carried: Results, autoencoder: Results, language: Result
     carried, autoencoder, language = paired(carried, autoencoder, language)
     rows = []
     for report, problem in zip((autoencoder, language), lesson.PROBLEMS, strict=True):
-        kept, tuned = columns.kept_rate(carried, problem)
+        (kept, kept_late), (tuned, tuned_late) = columns.kept_rate(carried, problem)
+        bought = Ratio(kept / tuned, kept_late, tuned_late)
         where = f", batch {LARGE}, {NAMES[problem]}"
         rows.append(
             judge("D1-31", f"AdamW's steps with batch {SMALL}'s rate ÷ with the best factor on it{where}",
-                  more(WORTH, kept / tuned), f"a ratio below {WORTH}", says="the rate is worth a look of its own")
+                  more(WORTH, bought), f"a ratio below {WORTH}", says="the rate is worth a look of its own")
         )  # fmt: skip
-        for name in ("Shampoo", "K-FAC", "Lion"):
-            other = tuned / columns.steps(report, name, LARGE)
+        for name in ("Shampoo", "K-FAC", "Lion", "Muon"):
+            other = columns.steps(report, name, LARGE)
+            on_top = Ratio(tuned / other, tuned_late, columns.never(report, name, LARGE) > 0)
             rows.append(
                 judge("D1-31", f"gain of {name} over AdamW with its rate tuned ÷ gain of that rate{where}",
-                      more(1, other / (kept / tuned)), "a ratio below 1",
+                      more(1, on_top / bought), "a ratio below 1",
                       says=f"look at the optimizer first: {name} buys more than the rate", condition=CONDITION)
             )  # fmt: skip
     return rows
