@@ -172,7 +172,7 @@ CLOCK = Experiment(
         for name in OPTIMIZERS
         for batch in BATCHES
     ),
-    print_under="Processor time of one net on one thread, the least of {repeats}; Shampoo takes its roots every 20 steps",
+    print_under="Processor time of one net on one thread, least of {repeats}; Shampoo takes roots every 20 steps",
     held={"short": 20, "long": 40, "repeats": 3},
     device="cpu",
     seeds=1,
