@@ -140,7 +140,7 @@ def report(problem: str, name: str, batches: tuple[int, ...]) -> Experiment:
 # The verdicts are on the ends, which run live; the middle is recorded.
 AUTOENCODER, LANGUAGE = REPORTS = tuple(report(problem, f"race_{problem}", (SMALL, LARGE)) for problem in PROBLEMS)
 MIDDLES = {problem: report(problem, f"race_{problem}_middle", (MIDDLE,)) for problem in PROBLEMS}
-FACTORS = (1, 2, 4, 8, 16, 32)
+FACTORS = (1, 2, 4, 8, 16)
 
 CARRIED = Experiment(
     name="race_carried",

@@ -34,11 +34,10 @@ def plot_race(report: Results, guess=None) -> Axes:
         found = {name: [geometric_interval(draw) for draw in columns.steps(report, name, batch)] for name in OPTIMIZERS}
         for row, (name, draws) in enumerate(found.items()):
             for draw, (estimate, marker) in enumerate(zip(draws, "os", strict=True)):
-                late = columns.never(report, name, batch) > 0
                 height, colour = row + 0.15 * (2 * draw - 1), style.batch_colour(batch, LARGE)
                 style.point(axes, height, estimate, colour, report.recorded, marker, sideways=True, size=4.5)
-                if late and draw:
-                    axes.plot(estimate.high * 1.25, row, "x", color=style.INK, markersize=5)
+            if columns.never(report, name, batch):
+                axes.plot(1.2 * max(each.high for each in draws), row, "x", color=style.INK, markersize=5)
         fewest = min(draw.value for draws in found.values() for draw in draws)
         if batch == LARGE:
             style.band(axes, guess and tuple(fewest * factor for factor in guess), sideways=True)

@@ -161,4 +161,4 @@ VERDICTS = (
     (BOTH, layer_verdicts),
     ((lesson.CARRIED, *BOTH), rate_first_verdicts),
 )
-RECORDED = (*lesson.SEARCHES.values(), *lesson.MIDDLES.values(), lesson.CLOCK)
+RECORDED = (*lesson.SEARCHES.values(), *lesson.MIDDLES.values(), lesson.CARRIED, lesson.CLOCK)
