@@ -16,7 +16,7 @@ from tutorlib.measure import kfac as kfac_module
 from tutorlib.measure.race import steps_to_target
 from tutorlib.nn import matrix_optimizers
 from tutorlib.nn.optimizers import sgd
-from tutorlib.plots.race_optimizers import plot_gains, plot_race
+from tutorlib.plots.race_optimizers import plot_gains, plot_race, plot_seconds
 from tutorlib.records import Machine, Run, RunRecord
 from tutorlib.results import Results
 from tutorlib.theory.ranks import clear_order, rank_intervals
@@ -475,3 +475,21 @@ def test_a_run_that_diverged_early_counts_with_all_the_steps_it_had():
     results = Results(results.experiment, tuple(late))
     assert columns.never(results, "SGD", 512) == 6 and columns.never(results, "SGD", 16) == 0
     assert np.all(columns.steps(results, "SGD", 512) == 500)
+
+
+def test_seconds_are_steps_times_the_recorded_step():
+    autoencoder, language = both(base, seeds=3, spread=0.0)
+    clock = Results(
+        lesson.CLOCK,
+        tuple(
+            RunRecord(run, "ok", {"step": 0.002 * run.settings["batch"]}, MACHINE, "x") for run in lesson.CLOCK.runs()
+        ),
+        recorded=True,
+    )
+    assert columns.seconds(autoencoder, clock, "Lion", 16) == pytest.approx(np.full((2, 3), 250 * 0.032))
+    axes = plot_seconds(autoencoder, language, clock)
+    assert "recorded on test" in axes.figure._supxlabel.get_text()
+
+
+def test_the_recorded_steps_take_time():
+    assert all(0 < record["step"] < 1 for record in store.recorded(lesson.CLOCK))

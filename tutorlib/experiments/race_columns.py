@@ -87,3 +87,10 @@ def kept_rate(carried: Results, problem: str) -> tuple[tuple[np.ndarray, bool], 
     return tuple(
         (np.array([steps for steps, _ in each]), any(late for _, late in each)) for each in zip(*found, strict=True)
     )
+
+
+def seconds(report: Results, clock: Results, optimizer: str, batch: int) -> np.ndarray:
+    """Processor seconds to the target (draws, seeds): steps as here, times the step as the clock was recorded."""
+    problem = report.experiment.held["problem"]
+    (step,) = column(clock, "step", problem=problem, optimizer=optimizer, batch=batch)
+    return step * steps(report, optimizer, batch)

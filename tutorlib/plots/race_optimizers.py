@@ -100,3 +100,27 @@ def plot_gains(autoencoder: Results, language: Results, middles: dict[str, Resul
     words += f". Above 1: fewer steps than AdamW; means of two equal searches; batch {MIDDLE} is recorded"
     style.small_print(panels[0], autoencoder, words)
     return panels[0]
+
+
+@style.look()
+def plot_seconds(autoencoder: Results, language: Results, clock: Results) -> Axes:
+    """Seconds to the target at both batches, left and right a problem: steps as measured, times a recorded step."""
+    panels = style.figure(columns=2, height=3.8)
+    for axes, report in zip(panels, (autoencoder, language), strict=True):
+        problem = report.experiment.held["problem"]
+        for batch, marker, shift in ((SMALL, "o", -0.15), (LARGE, "s", 0.15)):
+            for row, name in enumerate(OPTIMIZERS):
+                taken = np.exp(np.log(columns.seconds(report, clock, name, batch)).mean(axis=0))
+                look = {"marker": marker, "size": 4.5, "label": None if row else f"batch {batch}"}
+                colour = style.batch_colour(batch, LARGE)
+                style.point(axes, row + shift, geometric_interval(taken), colour, clock.recorded, sideways=True, **look)
+        axes.set_xscale("log")
+        axes.set_title(NAMES[problem], fontsize=10)
+        axes.set_yticks(range(len(OPTIMIZERS)), OPTIMIZERS if report is autoencoder else [])
+        axes.set_ylim(len(OPTIMIZERS) - 0.5, -0.5)
+        axes.set_xlabel("seconds of one thread")
+        style.plain_ticks(axes.xaxis, style.few_values(*axes.get_xlim()))
+    panels[1].legend(fontsize=8)
+    words = f"Seconds: {clock.experiment.small_print}, {clock.provenance}; intervals are those of the steps"
+    style.small_print(panels[0], autoencoder, words)
+    return panels[0]
