@@ -120,7 +120,7 @@ def plot_seconds(autoencoder: Results, language: Results, clock: Results) -> Axe
         axes.set_ylim(len(OPTIMIZERS) - 0.5, -0.5)
         axes.set_xlabel("seconds of one thread")
         style.plain_ticks(axes.xaxis, style.few_values(*axes.get_xlim()))
-    panels[1].legend(fontsize=8)
+    panels[1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     words = f"Seconds: {clock.experiment.small_print}, {clock.provenance}; intervals are those of the steps"
     style.small_print(panels[0], autoencoder, words)
     return panels[0]
