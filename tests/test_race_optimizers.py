@@ -337,12 +337,7 @@ def test_what_only_one_of_two_searches_says_is_left_open():
 
 
 @pytest.mark.parametrize(
-    ("claim", "names", "contains"),
-    [
-        ("D1-29", ("Shampoo",), "Shampoo's lead"),
-        ("D1-29", ("K-FAC",), "K-FAC's lead"),
-        ("D1-30", ("Lion",), "Lion's lead"),
-    ],
+    ("claim", "names", "contains"), [("D1-29", ("K-FAC",), "K-FAC's lead"), ("D1-30", ("Lion",), "Lion's lead")]
 )
 def test_a_lead_grows_only_if_it_is_larger_at_the_large_batch(claim, names, contains):
     for steps, word in (
