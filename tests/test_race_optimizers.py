@@ -360,12 +360,6 @@ def test_ahead_at_a_large_batch_is_asked_at_the_large_batch(claim, name):
         assert words(rows, claim, f"{name} needs fewer") == [word] * 2
 
 
-def test_what_holds_adamw_back_shows_at_a_large_batch_only_if_muons_lead_grows():
-    for batches, word in (((512,), "holds if"), ((16, 512), "does not hold")):
-        rows = verdicts.gain_verdicts(*both(faster(("Muon",), 2, batches=batches)))
-        assert words(rows, "D1-43", "holds AdamW back") == [word] * 2
-
-
 def test_adamw_is_behind_curvature_only_if_both_of_them_are_ahead():
     for names, word in ((("Shampoo", "K-FAC"), "holds if"), (("Shampoo",), "does not hold"), ((), "does not hold")):
         rows = verdicts.gain_verdicts(*both(faster(names, 2, batches=(512,))))
