@@ -488,3 +488,17 @@ def test_seconds_are_steps_times_the_recorded_step():
 
 def test_the_recorded_steps_take_time():
     assert all(0 < record["step"] < 1 for record in store.recorded(lesson.CLOCK))
+
+
+@pytest.mark.parametrize("above", [(True, False), (False, True), (False, False)])
+@pytest.mark.parametrize("below", [(True, False), (False, True), (False, False)])
+def test_a_ratio_of_bounds_is_the_bound_that_its_extremes_say(above, below):
+    """at_least: the truth may be 10 times as large; at_most: 10 times as small. Divide the extremes."""
+
+    def extremes(at_least, at_most):
+        return (0.1 if at_most else 1.0), (10.0 if at_least else 1.0)
+
+    one, other = (verdicts.Ratio(np.ones((2, 8)), *flags) for flags in (above, below))
+    (low, high), (other_low, other_high) = extremes(*above), extremes(*below)
+    found = one / other
+    assert (found.at_least, found.at_most) == (high / other_low > 1, low / other_high < 1)
