@@ -360,12 +360,6 @@ def test_ahead_at_a_large_batch_is_asked_at_the_large_batch(claim, name):
         assert words(rows, claim, f"{name} needs fewer") == [word] * 2
 
 
-def test_what_holds_adamw_back_shows_at_a_large_batch_only_if_muons_lead_grows():
-    for batches, word in (((512,), "holds if"), ((16, 512), "does not hold")):
-        rows = verdicts.gain_verdicts(*both(faster(("Muon",), 2, batches=batches)))
-        assert words(rows, "D1-43", "holds AdamW back") == [word] * 2
-
-
 def test_adamw_is_behind_curvature_only_if_both_of_them_are_ahead():
     for names, word in ((("Shampoo", "K-FAC"), "holds if"), (("Shampoo",), "does not hold"), ((), "does not hold")):
         rows = verdicts.gain_verdicts(*both(faster(names, 2, batches=(512,))))
@@ -494,3 +488,17 @@ def test_seconds_are_steps_times_the_recorded_step():
 
 def test_the_recorded_steps_take_time():
     assert all(0 < record["step"] < 1 for record in store.recorded(lesson.CLOCK))
+
+
+@pytest.mark.parametrize("above", [(True, False), (False, True), (False, False)])
+@pytest.mark.parametrize("below", [(True, False), (False, True), (False, False)])
+def test_a_ratio_of_bounds_is_the_bound_that_its_extremes_say(above, below):
+    """at_least: the truth may be 10 times as large; at_most: 10 times as small. Divide the extremes."""
+
+    def extremes(at_least, at_most):
+        return (0.1 if at_most else 1.0), (10.0 if at_least else 1.0)
+
+    one, other = (verdicts.Ratio(np.ones((2, 8)), *flags) for flags in (above, below))
+    (low, high), (other_low, other_high) = extremes(*above), extremes(*below)
+    found = one / other
+    assert (found.at_least, found.at_most) == (high / other_low > 1, low / other_high < 1)
