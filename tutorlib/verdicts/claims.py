@@ -52,7 +52,7 @@ CLAIMS = {
     "D1-28": "it is because first-order methods see only the local slope",
     "D1-29": "Shampoo and K-FAC correct their steps by the curvature, and so make use of a large batch",
     "D1-30": "Lion is simpler, and sometimes steadier at a large batch",
-    "D1-31": "at a huge batch, look at the optimizer first",
+    "D1-31": "at a huge batch, study the optimizer, its preconditioner and the rate first",
     "D1-32": "the noise of SGD is Gaussian",
     "D1-33": "gradient noise has heavy tails, like Lévy flights",
     "D1-34": "a small batch makes rare big jumps, which cross barriers out of sharp pits",
