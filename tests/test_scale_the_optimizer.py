@@ -145,8 +145,8 @@ def test_a_diverged_run_is_an_outcome(trial, settings):
     assert type(found).__name__ == "Diverged"
 
 
-def like_warm_up(s, seed, helps=0):
-    high, gentle = s["rate"] >= warm_up.HIGH, s["kind"] == "gradual"
+def like_warm_up(s, seed, helps=0, gentle=("gradual",)):
+    high, gentle = s["rate"] >= warm_up.HIGH, s["kind"] in gentle
     if helps:  # everywhere, or nowhere
         loss, failed = 0.4 * 2 ** (-helps * gentle), gentle == (helps < 0) and seed % 2
     else:
@@ -162,6 +162,9 @@ def test_verdicts_on_a_warm_up_can_hold_and_can_fail():
     for helps, word in ((1, "holds"), (-1, "does not hold")):
         found = told(verdicts.warm_up_verdicts(made_up(warm_up.WARM_UP, functools.partial(like_warm_up, helps=helps))))
         assert set(found.values()) == {word}
+    either = functools.partial(like_warm_up, gentle=("gradual", "constant"))
+    found = told(verdicts.warm_up_verdicts(made_up(warm_up.WARM_UP, either)))
+    assert found["… if it is gradual"] != "holds" and found["… and saves runs"] == "holds"
 
 
 def like_half_life(s, seed, wrong=False, library=0.0):
