@@ -18,6 +18,7 @@ NUMBERS_VARY = {
     "04_fit_the_memory.ipynb",
     "05_race_two_speeds.ipynb",
     "06_question_generalization.ipynb",
+    "07_scale_the_optimizer.ipynb",
     "08_hunt_heavy_tails.ipynb",
 }
 

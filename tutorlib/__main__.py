@@ -18,6 +18,7 @@ from tutorlib.verdicts import (
     question_generalization,
     race_two_speeds,
     repeats,
+    scale_the_optimizer,
     start_here,
 )
 from tutorlib.verdicts import memory_grid as grid_verdicts
@@ -32,6 +33,7 @@ LESSONS = {
     "04": fit_the_memory,
     "05": race_two_speeds,
     "06": question_generalization,
+    "07": scale_the_optimizer,
     "08": hunt_heavy_tails,
 }
 

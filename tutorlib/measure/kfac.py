@@ -79,26 +79,30 @@ def factors(
         if isinstance(layer, nn.Linear):
             outputs.append(signal)
     squares = [0.0] * len(outputs)
-    columns = curvature_root(signal.detach(), loss)
+    made = signal.detach()
     if draws:
-        signs = torch.randint(2, (*columns.shape[1:-1], draws), generator=torch.Generator().manual_seed(seed))
-        columns = columns @ (2 * signs - 1).to(columns) / draws**0.5
+        signs = torch.randint(2, (*made.shape[1:], draws), generator=torch.Generator().manual_seed(seed))
+        columns = ((2 * signs - 1).to(made) / draws**0.5).expand(*made.shape, draws)
+    else:
+        columns = torch.ones_like(made).diag_embed()
+    columns = through_root(columns, made, loss)
     for column in columns.unbind(dim=-1):
         found = torch.autograd.grad(signal, outputs, column, retain_graph=True)
         squares = [square + g.mT @ g for square, g in zip(squares, found, strict=True)]
     return [(a.mT @ a / x.shape[1], square / x.shape[1]) for a, square in zip(inputs, squares, strict=True)]
 
 
-def curvature_root(outputs: torch.Tensor, loss: str) -> torch.Tensor:
-    """S with S Sᵀ = the second derivative of one example's loss: one column for each number that comes out.
+def through_root(columns: torch.Tensor, outputs: torch.Tensor, loss: str) -> torch.Tensor:
+    """S · columns, (…, outputs, columns), with S Sᵀ = the second derivative of one example's loss; S is never formed.
 
     Softmax: diag(p) − p pᵀ, so S = diag(√p) − p √pᵀ, for |√p| = 1. Squared, a mean over C outputs: 2/C, the identity.
     """
     if loss == "softmax":
-        p = outputs.softmax(dim=-1)
-        return p.sqrt().diag_embed() - p.unsqueeze(-1) * p.sqrt().unsqueeze(-2)
+        p = outputs.softmax(dim=-1).unsqueeze(-1)
+        scaled = p.sqrt() * columns
+        return scaled - p * scaled.sum(dim=-2, keepdim=True)
     if loss == "squared":
-        return (2 / outputs.shape[-1]) ** 0.5 * torch.ones_like(outputs).diag_embed()
+        return (2 / outputs.shape[-1]) ** 0.5 * columns
     raise Refused(f'loss is "{loss}"; allowed: "softmax", "squared"')
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -38,13 +38,15 @@ def steps_to_target(
     most_steps: int,
     subsets: torch.Tensor | None = None,
     optimizer: Callable = sgd,
+    knobs: Mapping[str, Sequence[float]] | None = None,
+    precondition: Callable | None = None,
     slack: float = 1.5,
 ) -> list[Finish]:
     """Train until the loss on ``held_out`` is at most ``target``; one :class:`Finish` a replica.
 
     Replicas of equal seed race each other: once the first has arrived after S steps, the others have until
-    ``slack``·S. Between two looks the loss is taken to fall exponentially, so steps are fractions. Raises
-    ``ValueError`` for a slack of less than 1.
+    ``slack``·S. Between two looks the loss is taken to fall exponentially, so steps are fractions. ``knobs`` and
+    ``precondition`` are those of ``fit_ensemble``. Raises ``ValueError`` for a slack of less than 1.
     """
     if not slack >= 1:
         raise Refused(f"slack is {slack!r}; allowed: at least 1, the steps of the first to arrive")
@@ -72,6 +74,8 @@ def steps_to_target(
         seeds=seeds,
         subsets=subsets,
         optimizer=optimizer,
+        knobs=knobs,
+        precondition=precondition,
         after_step=watch,
     )
     return [finished.get(r) or Finish(float(len(fit.losses)), False, fit.diverged) for r, fit in enumerate(fits)]

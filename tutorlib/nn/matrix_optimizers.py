@@ -79,6 +79,24 @@ def inverse_root(matrix: torch.Tensor, power: int, eps) -> torch.Tensor:
     Eigenvalues are sums of squares: what rounding makes of them below 0 is 0.
     """
     finite = matrix.isfinite().all(dim=-1).all(dim=-1)[..., None, None]
-    values, vectors = torch.linalg.eigh(torch.where(finite, matrix, 0.0))
+    values, vectors = eigenpairs(torch.where(finite, matrix, 0.0))
     scales = (values.clamp(min=0) + eps) ** (-1 / power)
     return torch.where(finite, (vectors * scales.unsqueeze(-2)) @ vectors.mT, torch.nan)
+
+
+def eigenpairs(matrices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """``torch.linalg.eigh``; where it gives up, one by one in double precision, and NaN for what still fails.
+
+    Sums of a run that blows up are so ill-conditioned that the library may not converge, and its error would end all.
+    """
+    try:
+        return torch.linalg.eigh(matrices)
+    except torch.linalg.LinAlgError:
+        if matrices.ndim > 2:
+            each = [eigenpairs(matrix) for matrix in matrices]
+            return torch.stack([values for values, _ in each]), torch.stack([vectors for _, vectors in each])
+    try:
+        values, vectors = torch.linalg.eigh(matrices.double())
+        return values.to(matrices.dtype), vectors.to(matrices.dtype)
+    except torch.linalg.LinAlgError:
+        return torch.full_like(matrices[0], torch.nan), torch.full_like(matrices, torch.nan)
