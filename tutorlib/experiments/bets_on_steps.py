@@ -1,4 +1,4 @@
-"""What answers the predictions of the lessons on steps, 00, 01, 02 and 05: an experiment, and a number of its results.
+"""What answers the predictions of the lessons on steps, 00, 01, 02, 05 and 07: an experiment, and a number of its results.
 
 The records are the learner's own, so that a bet can be settled long after its lesson.
 """
@@ -6,6 +6,7 @@ The records are the learner's own, so that a bet can be settled long after its l
 import numpy as np
 
 from tutorlib.experiments import accumulate_gradients as accumulate
+from tutorlib.experiments import half_life, noisy_quadratic, race_columns, race_optimizers, raise_the_batch, warm_up
 from tutorlib.experiments import measure_the_noise as noise
 from tutorlib.experiments import race_two_speeds as race
 from tutorlib.experiments import start_here as start
@@ -41,6 +42,18 @@ def rate_growth(sgd) -> float:
 
 def rise_without_warm_up(starts) -> float:
     return middle(np.divide(*(column(starts, "loss", rate=0.08, warm_up=kind) for kind in ("none", "gradual"))))
+
+
+def adamw_over_the_fewest(report) -> float:
+    taken = {
+        name: middle(race_columns.steps(report, name, race_optimizers.LARGE)) for name in race_optimizers.OPTIMIZERS
+    }
+    return taken["AdamW"] / min(taken.values())
+
+
+def cost_of_a_short_memory(memory) -> float:
+    short, kept = half_life.FIXED, half_life.half_life(half_life.SMALL)
+    return float(np.subtract(*(half_life.loss(memory, half_life.SMALL, beta2).mean() for beta2 in (short, kept))))
 
 
 # lesson → question → (experiment, value)
@@ -104,6 +117,30 @@ ANSWERS = {
         "At a rate of 0.08, training without warm-up ends at a loss … that of training with it": (
             race.WARM_UP,
             rise_without_warm_up,
+        ),
+    },
+    "07": {
+        "Steps of SGD ÷ steps of Newton, batch 16,384 (batch 1: about 3) …": (
+            noisy_quadratic.LAW,
+            lambda r: middle(np.divide(*(noisy_quadratic.steps(r, name, 16384) for name in ("SGD", "Newton")))),
+        ),
+        "Runs that learn next to nothing with a gradual warm-up, rate 0.384 …": (
+            warm_up.WARM_UP,
+            lambda r: 100 * warm_up.loss(r, "gradual", warm_up.HIGHEST, name="failed").mean(),
+        ),
+        "Held-out loss at batch 1, β₂ = 0.95 minus half-life kept (about 2.8 is left) …": (
+            half_life.HALF_LIFE,
+            cost_of_a_short_memory,
+        ),
+        "Error with the batch raised minus with the rate lowered (about 21 %) …": (
+            raise_the_batch.SCHEDULES,
+            lambda r: np.subtract(
+                *(raise_the_batch.found(r, raise_the_batch.SMALL, plan) for plan in ("raise", "lower"))
+            ).mean(),
+        ),
+        "AdamW's steps ÷ the fewest of the eight, autoencoder, batch 512 …": (
+            race_optimizers.AUTOENCODER,
+            adamw_over_the_fewest,
         ),
     },
 }

@@ -44,5 +44,6 @@ LESSONS = {
         "which batch would you rent for",
     ),
     "06": lesson("06", "question generalization", "Does a large batch generalize worse?", "fair comparison"),
+    "07": lesson("07", "scale the optimizer", "Which one survives a large batch?", "Lion", "trust ratio"),
     "08": lesson("08", "hunt heavy tails", "Is the noise Gaussian, and can it be bought back?", "Hill index"),
 }
