@@ -1,6 +1,7 @@
 """How long a training step takes: warmed up, synchronised on both sides, in parts."""
 
 import copy
+import functools
 import statistics
 import time
 from collections.abc import Callable
@@ -36,12 +37,13 @@ def step_seconds(
     warm_up: int = 3,
     seed=0,
     precision: torch.dtype | None = None,
+    optimizer: Callable = functools.partial(torch.optim.SGD, lr=0.0),
 ) -> StepSeconds:
-    """Time ``repeats`` SGD steps of ``model`` at ``batch``, after ``warm_up`` steps that do not count.
+    """Time ``repeats`` steps of ``model`` at ``batch``, after ``warm_up`` steps that do not count.
 
     ``micro_batch`` examples at a time, all at once by default: forward and backward are then sums over the parts.
 
-    The step is torch's own (``torch.optim.SGD``) on a copy of the model, with examples already on the device. Fetching
+    ``optimizer(parameters)`` steps a copy of the model, plain SGD by default, with examples already on the device. Fetching
     data and moving it are not timed: a slow loader looks like a slow device, so time yours first.
     ``precision`` is what autocast computes in (``torch.bfloat16``, say); by default everything is as it comes.
     """
@@ -51,7 +53,7 @@ def step_seconds(
     if isinstance(warm_up, bool) or not isinstance(warm_up, int) or warm_up < 0:
         raise Refused(f"warm_up is {warm_up!r}; allowed: a whole number of at least 0")
     model = copy.deepcopy(model)  # its gradients and running statistics stay as they are
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    stepper = optimizer([p for p in model.parameters() if p.requires_grad])
     order, device, rows = batches(len(data), batch, seed, data.x.device), data.x.device, []
     for _ in range(warm_up + repeats):
         parts = [(data.x[part], data.y[part]) for part in next(order).split(micro_batch)]
@@ -64,8 +66,8 @@ def step_seconds(
             half = now(device)
             value.backward()
             forward, backward = forward + half - start, backward + now(device) - half
-        optimizer.step()
-        optimizer.zero_grad()
+        stepper.step()
+        stepper.zero_grad()
         rows.append((forward, backward, now(device) - began))
     return StepSeconds(*(statistics.median(column) for column in zip(*rows[warm_up:], strict=True)))
 
