@@ -142,7 +142,16 @@ def run_of(model, loss, sample: Sample, optimizer, timed: dict, coupled: bool, b
     steps = int(min(STEPS, max(LOOKS - 1, TRAINING * budget_s / step)))
     settings = {"micro_batch": micro_batch, "accumulation": PARTS, "draws": DRAWS}
     looks: list[Look] = short_run(
-        model, loss, sample.data, optimizer, batch=batch, steps=steps, looks=LOOKS, seed=seed, deadline=deadline, **settings
+        model,
+        loss,
+        sample.data,
+        optimizer,
+        batch=batch,
+        steps=steps,
+        looks=LOOKS,
+        seed=seed,
+        deadline=deadline,
+        **settings,
     )
     return {
         "batch": batch,

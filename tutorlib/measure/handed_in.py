@@ -33,7 +33,11 @@ class Sample:
 def untouched(model: nn.Module, loader) -> Iterator[nn.Module]:
     """A copy of ``model`` in training mode; random streams, the loader's own too, go on as if nothing had been."""
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    owners = [loader, getattr(loader, "sampler", None), getattr(getattr(loader, "batch_sampler", None), "sampler", None)]
+    owners = [
+        loader,
+        getattr(loader, "sampler", None),
+        getattr(getattr(loader, "batch_sampler", None), "sampler", None),
+    ]
     generators = {id(g): g for o in owners if isinstance(g := getattr(o, "generator", None), torch.Generator)}
     states = {key: generator.get_state() for key, generator in generators.items()}
     try:
@@ -98,7 +102,9 @@ def pair(given) -> tuple[torch.Tensor, torch.Tensor]:
         raise Refused(f"loader gives a {type(given).__name__}; {PAIRS} yours")
     for name, part in zip(("inputs", "targets"), given, strict=True):
         if not isinstance(part, torch.Tensor) or not part.ndim:
-            kind = f"{type(part).__name__} of {type(part[0]).__name__}" if isinstance(part, list | tuple) and part else ""
+            kind = (
+                f"{type(part).__name__} of {type(part[0]).__name__}" if isinstance(part, list | tuple) and part else ""
+            )
             raise Refused(f"loader gives {name} as a {kind or type(part).__name__}; {PAIRS} yours")
     if len(given[0]) != len(given[1]):
         raise Refused(f"loader gives {len(given[0])} inputs with {len(given[1])} targets; {PAIRS} yours")
@@ -134,7 +140,9 @@ def check_trains(model: nn.Module, loss: Callable, data: Data) -> None:
     if not isinstance(value, torch.Tensor):
         raise Refused(f"loss returned a {type(value).__name__}; allowed: a tensor that holds one number")
     if not value.ndim and not torch.isfinite(value):
-        raise Refused(f"loss is {float(value)} on the first examples; allowed: a finite number. Look at inputs and weights")
+        raise Refused(
+            f"loss is {float(value)} on the first examples; allowed: a finite number. Look at inputs and weights"
+        )
     if not value.requires_grad:
         raise Refused("loss has no gradient; allowed: one that follows from the model's parameters. Look for detach()")
     check_loss_of(model, loss, data)

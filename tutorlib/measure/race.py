@@ -37,6 +37,7 @@ def steps_to_target(
     target: float,
     most_steps: int,
     subsets: torch.Tensor | None = None,
+    micro_batch: int | None = None,
     optimizer: Callable = sgd,
     slack: float = 1.5,
 ) -> list[Finish]:
@@ -71,6 +72,7 @@ def steps_to_target(
         steps=most_steps,
         seeds=seeds,
         subsets=subsets,
+        micro_batch=micro_batch,
         optimizer=optimizer,
         after_step=watch,
     )

@@ -74,7 +74,9 @@ def short_run(
     return found
 
 
-def look(model: nn.Module, loss: Callable, data: Data, step: int, micro_batch: int, accumulation: int, draws: int, seed) -> Look:
+def look(
+    model: nn.Module, loss: Callable, data: Data, step: int, micro_batch: int, accumulation: int, draws: int, seed
+) -> Look:
     value = loss_of(model, loss, data)
     if not math.isfinite(value):
         raise Refused(

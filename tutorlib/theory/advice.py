@@ -75,7 +75,9 @@ class Advice(Line):
     def numbers(self) -> dict:
         """What a record can hold: everything but the words and what is not known."""
         whole = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return {name: value for name, value in whole.items() if value is not None and name not in ("optimizer", "layers")}
+        return {
+            name: value for name, value in whole.items() if value is not None and name not in ("optimizer", "layers")
+        }
 
     @classmethod
     def of(cls, numbers, optimizer: str) -> "Advice":
