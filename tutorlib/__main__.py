@@ -1,4 +1,4 @@
-"""The command line: ``python -m tutorlib doctor``, ``memory``, ``verdicts`` and ``record``."""
+"""The command line: ``python -m tutorlib doctor``, ``advise``, ``memory``, ``verdicts`` and ``record``."""
 
 import argparse
 import sys
@@ -10,6 +10,7 @@ from tutorlib.store import PACKAGE, Store
 from tutorlib.theory.memory import choose
 from tutorlib.verdicts import (
     accumulate_gradients,
+    choose_your_batch,
     fit_the_memory,
     hunt_heavy_tails,
     measure_the_noise,
@@ -20,7 +21,7 @@ from tutorlib.verdicts import (
     start_here,
 )
 from tutorlib.verdicts import memory_grid as grid_verdicts
-from tutorlib.widgets import doctor
+from tutorlib.widgets import advising, doctor
 from tutorlib.widgets.show import number
 
 LESSONS = {
@@ -32,6 +33,7 @@ LESSONS = {
     "05": race_two_speeds,
     "06": question_generalization,
     "08": hunt_heavy_tails,
+    "09": choose_your_batch,
 }
 
 
@@ -57,6 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
     memory.add_argument("--attention", default="fused", choices=("fused", "math"))
     memory.add_argument("--checkpointing", action="store_true")
     memory.add_argument("--json", action="store_true", help="bytes as JSON in place of a table")
+    advising.add_to(commands)
     chosen = parser.parse_args(arguments)
     if chosen.command == "doctor":
         symptoms = list(doctor.checkup())
@@ -68,9 +71,10 @@ def main(arguments: list[str] | None = None) -> None:
         found = verdicts_under_other_seeds(chosen.lesson, chosen.seeds)
         if chosen.keep:
             keep(chosen.lesson, found)
-    elif chosen.command == "memory":
+    elif chosen.command in ("memory", "advise"):
+        answer = {"memory": print_memory, "advise": advising.print_advice}[chosen.command]
         try:
-            print_memory(**{name: value for name, value in vars(chosen).items() if name != "command"})
+            answer(**{name: value for name, value in vars(chosen).items() if name != "command"})
         except Refused as refused:
             parser.error(str(refused))
     else:

@@ -44,8 +44,8 @@ SWEEP = Experiment(
         for batch, micro_batch in trained(model)
         for rate in rates(model, batch)
     ),
-    print_under="MLP on digits with SGD, CNN with BatchNorm on mnist1d and a GPT on text with Adam; loss 0.2, 0.8 and 3.0 "
-    "on held-out examples; three or four rates a batch, chosen on the other seeds",
+    print_under="MLP on digits with SGD, CNN with BatchNorm on mnist1d and a GPT on text with Adam; loss 0.2, 0.8 and "
+    "3.0 on held-out examples; three or four rates a batch, chosen on the other seeds",
     together=("seed", "rate"),
     seeds=4,
 )
@@ -59,7 +59,7 @@ SECONDS = Experiment(
         for model, task in TASKS.items()
         for batch, micro_batch in pairs(model)
     ),
-    print_under="Medians of {repeats} updates, one thread of a processor",
+    print_under="Medians of {repeats} updates, one thread of a processor, its own time",
     held={"repeats": 5},
     device="cpu",
     seeds=4,
@@ -73,7 +73,7 @@ ADVICE = Experiment(
         {"model": model, **task, "batch": OWN[model][0], "rate": OWN[model][1]} for model, task in TASKS.items()
     ),
     print_under="{budget_s} seconds each, handed in with batch 32 and a rate that trains",
-    held={"budget_s": 20},
+    held={"budget_s": 60},
     device="cpu",
     seeds=4,
 )
@@ -85,8 +85,8 @@ NOISE = Experiment(
     points=tuple(
         {"model": model, **TASKS[model], "batch": OWN[model][0], "rate": OWN[model][1]} for model in ("mlp", "cnn")
     ),
-    print_under="MLP on digits (SGD, rate 0.3) and CNN with BatchNorm on mnist1d (Adam, rate 0.003), batch 32; 16 gradients of 256 "
-    "examples a look",
+    print_under="MLP on digits (SGD, rate 0.3) and CNN with BatchNorm on mnist1d (Adam, rate 0.003), batch 32; 16 "
+    "gradients of 256 examples a look",
     held={"steps": 400, "looks": 5},
     side_by_side=True,
     seeds=8,

@@ -1,6 +1,7 @@
 """The adviser: audit, memory, clock and noise of a learner's own model, measured on a copy of it."""
 
 import functools
+import importlib
 import time
 from collections.abc import Callable
 
@@ -10,7 +11,7 @@ from torch import nn
 
 from tutorlib.errors import Refused
 from tutorlib.measure.batchnorm import ENOUGH, audit
-from tutorlib.measure.clock import step_seconds
+from tutorlib.measure.clock import step_seconds, undisturbed
 from tutorlib.measure.handed_in import Sample, check_handed_in, check_trains, read, untouched
 from tutorlib.measure.memory.finder import largest_micro_batch
 from tutorlib.measure.memory.line import peak_line
@@ -80,8 +81,8 @@ def advise(
     )
 
 
-def memory_of(model: nn.Module, loss: Callable, sample: Sample, optimizer: Callable, memory: float | None) -> dict:
-    """The line of bytes against micro-batch, with gradients that stay; the largest that ran, where something is full."""
+def memory_of(model: nn.Module, loss: Callable, sample: Sample, optimizer, memory: float | None) -> dict:
+    """The line of bytes against micro-batch, with gradients that stay; the largest that ran, where one is full."""
     batch, found = (sample.data.x[:2], sample.data.y[:2]), {}
     try:
         line = peak_line(
@@ -110,7 +111,7 @@ def clock_of(model, loss, sample: Sample, optimizer, least: int, largest: int | 
     takes no longer than a larger one.
     """
     most, began, size = min(len(sample.data), largest or len(sample.data)), time.perf_counter(), least
-    settings = {"repeats": 4, "warm_up": 2, "seed": seed, "optimizer": optimizer}
+    settings = {"repeats": 4, "warm_up": 2, "seed": seed, "optimizer": optimizer, "clock": undisturbed}
     rows: list[tuple[int, float, float]] = []
     while size <= most:
         try:
@@ -170,3 +171,17 @@ def noise_part(timed: dict, least: int, seconds: float) -> int:
     sizes = [size for size in timed["sizes"] if least <= size <= 32] or [min(least, timed["sizes"][-1])]
     takes = dict(zip(timed["sizes"], timed["passes"], strict=True))
     return max([size for size in sizes if DRAWS * PARTS * takes.get(size, 0) <= seconds], default=min(sizes))
+
+
+def imported(name: str) -> tuple:
+    """(model, loss, loader), or these and the optimizer, from ``package.module:function``."""
+    module, _, function = name.partition(":")
+    try:
+        answer = getattr(importlib.import_module(module), function)()
+    except (ImportError, AttributeError, ValueError) as error:
+        raise Refused(
+            f"model is {name!r}, and {error}; allowed: package.module:function that can be imported"
+        ) from error
+    if not isinstance(answer, tuple) or len(answer) not in (3, 4):
+        raise Refused(f"{name} returns a {type(answer).__name__}; allowed: (model, loss, loader) or (…, optimizer)")
+    return answer

@@ -53,8 +53,8 @@ def copied(model: nn.Module) -> nn.Module:
         twin = copy.deepcopy(model).train()
     except Exception as error:
         raise Refused(
-            f"model cannot be copied ({type(error).__name__}: {error}); allowed: one that copy.deepcopy takes, for yours "
-            "is left alone"
+            f"model cannot be copied ({type(error).__name__}: {error}); allowed: one that copy.deepcopy takes, for "
+            "yours is left alone"
         ) from error
     twin.zero_grad()
     return twin
@@ -90,7 +90,7 @@ def read(loader, most: int, seconds: float, device: torch.device) -> Sample:
     shapes = {(tuple(x.shape[1:]), tuple(y.shape[1:])) for x, y in parts}
     if len(shapes) > 1:
         raise Refused(
-            f"loader gives examples of different shapes, {sorted(shapes)[:2]}; allowed: one shape, that of the longest. "
+            f"loader gives examples of different shapes, {sorted(shapes)[:2]}; allowed: one shape, the longest's. "
             "Pad them"
         )
     x, y = (torch.cat(column)[:most] for column in zip(*parts, strict=True))
@@ -129,19 +129,19 @@ def check_trains(model: nn.Module, loss: Callable, data: Data) -> None:
     except Exception as error:
         first = str(error).splitlines()[0] if str(error) else ""
         raise Refused(
-            f"model and loss failed on {LEAST} examples of the loader ({type(error).__name__}: {first}); allowed: a loss "
-            "of model(inputs) and targets. Try these three by hand"
+            f"model and loss failed on {LEAST} examples of the loader ({type(error).__name__}: {first}); allowed: a "
+            "loss of model(inputs) and targets. Try these three by hand"
         ) from error
     if not isinstance(outputs, torch.Tensor):
         raise Refused(
-            f"model returned a {type(outputs).__name__}; allowed: one tensor, an example a row. Wrap it in a module that "
-            "returns its scores"
+            f"model returned a {type(outputs).__name__}; allowed: one tensor, an example a row. Wrap it in a module "
+            "that returns its scores"
         )
     if not isinstance(value, torch.Tensor):
         raise Refused(f"loss returned a {type(value).__name__}; allowed: a tensor that holds one number")
     if not value.ndim and not torch.isfinite(value):
         raise Refused(
-            f"loss is {float(value)} on the first examples; allowed: a finite number. Look at inputs and weights"
+            f"loss is {float(value.detach())} on the first examples; allowed: a finite number. Look at inputs and weights"
         )
     if not value.requires_grad:
         raise Refused("loss has no gradient; allowed: one that follows from the model's parameters. Look for detach()")

@@ -45,11 +45,11 @@ def short_run(
 ) -> list[Look]:
     """Train ``model`` in place and look ``looks`` times, first at step 0, last at the end.
 
-    A look takes ``draws`` gradients of ``accumulation`` micro-batches (:func:`~tutorlib.measure.noise.micro_batch_noise`):
-    tr Σ from what sets the micro-batches apart, which is never lost in noise, and |G|² from their mean, which may be.
-    So the ratio is taken upside down. Past ``deadline`` (of :func:`time.perf_counter`) the run ends with the next
-    look. With BatchNorm every batch has statistics of its own, and the law tr Σ/B is approximate. Raises
-    ``ValueError`` where the run diverges, or its loss does not fall.
+    A look takes ``draws`` gradients of ``accumulation`` micro-batches
+    (:func:`~tutorlib.measure.noise.micro_batch_noise`): tr Σ from what sets these apart, which is never lost in noise,
+    and |G|² from their mean, which may be. So the ratio is taken upside down. Past ``deadline`` (of
+    :func:`time.perf_counter`) the run ends with the next look. With BatchNorm every micro-batch has statistics of its
+    own, and the law tr Σ/B is approximate. Raises ``ValueError`` where the run diverges, or its loss does not fall.
     """
     check_batch(batch, len(data))
     every, order = max(1, check_batch(steps, name="steps") // (looks - 1)), batches(len(data), batch, seed)

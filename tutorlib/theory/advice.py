@@ -43,7 +43,8 @@ class Advice(Line):
     ``coupled`` layers look across the batch, the smallest statistic among them made of ``values`` numbers an example.
     ``sizes`` are micro-batches, ``passes`` the seconds of a forward and backward pass at each, ``update`` those of
     the optimizer. Noise is kept as ``signals``, |G|²/tr Σ = 1/B_noise, at ``steps`` of a run at ``batch``: that ratio
-    has an interval even where |G|² is lost in its noise; ``draws`` gradients of ``noise_batch`` each. Bytes of a step: max(floor, fixed + B · an example).
+    has an interval even where |G|² is lost in its noise; ``draws`` gradients of ``noise_batch`` each. Bytes of a step:
+    max(floor, fixed + B · an example).
     """
 
     optimizer: str
@@ -74,10 +75,8 @@ class Advice(Line):
 
     def numbers(self) -> dict:
         """What a record can hold: everything but the words and what is not known."""
-        whole = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return {
-            name: value for name, value in whole.items() if value is not None and name not in ("optimizer", "layers")
-        }
+        numbers = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+        return {name: value for name, value in numbers.items() if name not in ("optimizer", "layers")}
 
     @classmethod
     def of(cls, numbers, optimizer: str) -> "Advice":
@@ -109,9 +108,8 @@ class Advice(Line):
         most = self.sizes[-1] if self.largest is None else min(self.sizes[-1], self.largest)
         if memory is None or self.example_bytes is None:
             return most
-        if self.floor_bytes > memory:
-            return 0
-        return max(0, min(most, int((memory - self.fixed_bytes) // self.example_bytes)))
+        fits = int((memory - self.fixed_bytes) // self.example_bytes)
+        return min(most, fits) if self.floor_bytes <= memory and fits >= self.sizes[0] else 0
 
 
 def critical_from_signals(signals, batch: int) -> float | None:
@@ -160,15 +158,14 @@ def choose_plan(advice: Advice, ranks: int = 1, memory: float | None = None, wan
     largest = advice.largest_in(memory)
     if not largest:
         raise Refused(
-            f"memory is {memory:,.0f} bytes, and a step needs {max(advice.floor_bytes, advice.fixed_bytes):,.0f} before "
-            "the first example; allowed: more than that. Make the model or the optimizer's state smaller"
+            f"memory is {memory:,.0f} bytes, and a step needs {max(advice.floor_bytes, advice.fixed_bytes):,.0f} "
+            "before the first example; allowed: more than that. Make the model or the optimizer's state smaller"
         )
     if wanted is not None and check_batch(wanted, name="wanted") % ranks:
         raise Refused(f"wanted is {wanted}; allowed: a multiple of {ranks} ranks. Change either")
-    most = max(ranks, advice.examples or MOST)
-    batches = [ranks * 2**k for k in range(17) if ranks * 2**k <= most]
-    fastest = {batch: fastest_pieces(advice, batch, ranks, largest) for batch in batches}
-    seconds = {batch: advice.seconds_of(*pieces) for batch, pieces in fastest.items()}
+    least, most = ranks * advice.sizes[0], advice.examples or MOST
+    batches = [batch for k in range(17) if (batch := least * 2**k) <= max(least, most)]
+    seconds = {b: advice.seconds_of(*fastest_pieces(advice, b, ranks, largest)) for b in batches}
     noise = advice.noise
 
     def best(critical: float) -> int:
@@ -177,15 +174,15 @@ def choose_plan(advice: Advice, ranks: int = 1, memory: float | None = None, wan
     chosen = best(noise.middle)
     batch = chosen if wanted is None else wanted
     parts = fastest_pieces(advice, batch, ranks, largest)
-    least = (1 + noise.middle / chosen) * seconds[chosen]
+    best_time = (1 + noise.middle / chosen) * seconds[chosen]
     return Choice(
         Plan(advice.examples or batch, *parts, ranks),
-        (1 + noise.middle / batch) * advice.seconds_of(*parts) / least,
+        (1 + noise.middle / batch) * advice.seconds_of(*parts) / best_time,
         chosen,
-        {b: (1 + noise.middle / b) * seconds[b] / least for b in batches},
+        {b: (1 + noise.middle / b) * seconds[b] / best_time for b in batches},
         best(noise.low),
         best(noise.high or noise.middle),
-        largest < min(batch // ranks, advice.sizes[-1]),
+        fastest_pieces(advice, batch, ranks, advice.sizes[-1])[0] > largest,
     )
 
 
@@ -195,7 +192,7 @@ def fastest_pieces(advice: Advice, batch: int, ranks: int, largest: int) -> tupl
     Where layers look across the batch, of those with :data:`ENOUGH` examples if there are any.
     """
     share = batch // ranks
-    sizes = [m for m in range(1, min(share, largest) + 1) if share % m == 0 and m >= advice.sizes[0]] or [1]
+    sizes = [m for m in range(advice.sizes[0], min(share, largest) + 1) if share % m == 0] or [advice.sizes[0]]
     if advice.coupled:
         sizes = [m for m in sizes if m >= ENOUGH] or [max(sizes)]
     micro_batch = min(sizes, key=lambda m: advice.seconds_of(m, share // m))

@@ -34,8 +34,8 @@ def plan(advice: Advice, choice: Choice):
         slower = f"{choice.time:.2g} times as long as" if choice.time > SLACK else "about as long as"
         yield f"To the same loss it takes {slower} batch {choice.chosen:,}, the fastest by prediction.", "noise, clock"
     yield (
-        f"The prediction is within 20 % of its least from batch {low:,} to {high:,}; the ends of the noise scale's interval "
-        f"would choose {choice.least:,} and {choice.most:,}.",
+        f"The prediction is within 20 % of its least from batch {low:,} to {high:,}; the ends of the noise scale's "
+        f"interval would choose {choice.least:,} and {choice.most:,}.",
         "noise, clock",
     )
     if advice.examples:
@@ -45,8 +45,8 @@ def plan(advice: Advice, choice: Choice):
         )
         if p.accumulation > 1 and p.leftover_micro_batches:
             yield (
-                f"The last window of an epoch has {p.leftover_micro_batches:,} of {p.accumulation:,} micro-batches: see "
-                "that your trainer divides by those.",
+                f"The last window of an epoch has {p.leftover_micro_batches:,} of {p.accumulation:,} micro-batches: "
+                "see that your trainer divides by those.",
                 "length of the loader",
             )
 
@@ -66,8 +66,8 @@ def neighbours(advice: Advice, choice: Choice):
         yield f"{layers}: they see {micro_batch:,} examples, enough for BatchNorm (from {ENOUGH} on).", "audit"
     else:
         yield (
-            f"{layers}: they see {micro_batch:,} examples, too few for BatchNorm. Freeze it if the net is pretrained, take "
-            "GroupNorm from scratch, or synchronise it over ranks.",
+            f"{layers}: they see {micro_batch:,} examples, too few for BatchNorm. Freeze it if the net is pretrained, "
+            "take GroupNorm from scratch, or synchronise it over ranks.",
             "audit",
         )
 
@@ -97,8 +97,8 @@ def clock(advice: Advice, choice: Choice):
     best = min(each, key=each.get)
     now = (advice.seconds_of(micro_batch) - advice.update) / micro_batch
     yield (
-        f"An example costs {1000 * each[advice.sizes[0]]:,.3g} ms at micro-batch {advice.sizes[0]}, {1000 * now:,.3g} ms at "
-        f"{micro_batch:,} and least, {1000 * each[best]:,.3g} ms, at {best:,}.",
+        f"An example costs {1000 * each[advice.sizes[0]]:,.3g} ms at micro-batch {advice.sizes[0]}, {1000 * now:,.3g} "
+        f"ms at {micro_batch:,} and least, {1000 * each[best]:,.3g} ms, at {best:,}.",
         "seconds of passes",
     )
     if best == advice.sizes[-1]:
@@ -120,8 +120,8 @@ def noise(advice: Advice, choice: Choice):
     )
     if len(looks) > 2 and looks[1].middle and looks[-1].low > GROWN * looks[1].middle:
         yield (
-            f"It grew from {looks[1].middle:,.0f} to {looks[-1].middle:,.0f} along the way and may go on: a later part of "
-            "your run can take a larger batch.",
+            f"It grew from {looks[1].middle:,.0f} to {looks[-1].middle:,.0f} along the way and may go on: a later part "
+            "of your run can take a larger batch.",
             "noise at two steps",
         )
     if advice.noise.value is None:
@@ -141,8 +141,8 @@ def rate(advice: Advice, choice: Choice):
         yield "The batch is the one your rate was run at: keep the rate, and try its half and its double.", "short run"
     else:
         yield (
-            f"From batch {advice.batch:,} to {batch:,}, start at {change:.2g} times your rate ({rule}), then try half and "
-            "double: no rate was tuned here.",
+            f"From batch {advice.batch:,} to {batch:,}, start at {change:.2g} times your rate ({rule}), then try half "
+            "and double: no rate was tuned here.",
             "noise",
         )
 
@@ -163,7 +163,8 @@ def unknown(advice: Advice, choice: Choice):
     yield "The noise of later training is not known: the short run ends early.", "no measurement"
     if advice.optimizer != "SGD":
         yield (
-            f"The noise scale is SGD's; for {advice.optimizer} the bend was elsewhere in lesson 05, beyond what it said.",
+            f"The noise scale is SGD's; for {advice.optimizer} the bend was elsewhere in lesson 05, beyond "
+            "what it said.",
             "no measurement",
         )
     if choice.plan.ranks > 1:

@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 
 from tutorlib.measure.adviser import advise
-from tutorlib.measure.clock import step_seconds
+from tutorlib.measure.clock import step_seconds, undisturbed
 from tutorlib.measure.race import steps_to_target
 from tutorlib.measure.short_run import short_run
 from tutorlib.nn.data import Data, digits, mnist1d, text, tokens
@@ -67,7 +67,7 @@ def seconds(run: Run, device: str) -> dict:
     model, data, _, chosen = problem(run, device)
     own, (_, torchs) = Data(data.x[chosen], data.y[chosen]), OPTIMIZERS[s["optimizer"]]
     sizes = {name: s[name] for name in ("batch", "micro_batch")}
-    settings = {"repeats": s["repeats"], "optimizer": functools.partial(torchs, lr=s["rate"])}
+    settings = {"repeats": s["repeats"], "optimizer": functools.partial(torchs, lr=s["rate"]), "clock": undisturbed}
     return {"step": step_seconds(model, LOSSES[s["model"]], own, seed=run.seed, **sizes, **settings).step}
 
 
