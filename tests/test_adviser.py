@@ -1,4 +1,4 @@
-"""The adviser: what it measures is right, what it was handed stays as it was, and hostile input ends in one sentence."""
+"""The adviser: what it measures is right, what it was handed stays, and hostile input ends in one sentence."""
 
 import copy
 import functools

@@ -28,6 +28,22 @@ class StepSeconds:
     step: float
 
 
+def now(device: torch.device) -> float:
+    """The clock, once the device has finished."""
+    synchronize(device)
+    return time.perf_counter()
+
+
+def undisturbed(device: torch.device) -> float:
+    """The time that this thread has computed, where it computes alone: other programs on the machine do not count.
+
+    :func:`now` elsewhere, on a device or with several threads.
+    """
+    if device.type == "cpu" and torch.get_num_threads() == 1:
+        return time.thread_time()
+    return now(device)
+
+
 def step_seconds(
     model: nn.Module,
     loss: Callable,
@@ -40,7 +56,7 @@ def step_seconds(
     seed=0,
     precision: torch.dtype | None = None,
     optimizer: Callable = STANDING,
-    clock: Callable | None = None,
+    clock: Callable = now,
 ) -> StepSeconds:
     """Time ``repeats`` steps of ``model`` at ``batch``, after ``warm_up`` steps that do not count.
 
@@ -48,7 +64,7 @@ def step_seconds(
 
     ``optimizer(parameters)`` steps a copy of the model, plain SGD by default, with examples already on the device.
     Fetching data and moving it are not timed: a slow loader looks like a slow device, so time yours first.
-    ``clock(device)`` tells the seconds, by default :func:`now`; see :func:`undisturbed`.
+    ``clock(device)`` tells the seconds.
     ``precision`` is what autocast computes in (``torch.bfloat16``, say); by default everything is as it comes.
     """
     check_batch(batch, len(data))
@@ -59,7 +75,6 @@ def step_seconds(
     model = copy.deepcopy(model)  # its gradients and running statistics stay as they are
     stepper = optimizer([p for p in model.parameters() if p.requires_grad])
     order, device, rows = batches(len(data), batch, seed, data.x.device), data.x.device, []
-    clock = clock or now
     for _ in range(warm_up + repeats):
         parts = [(data.x[part], data.y[part]) for part in next(order).split(micro_batch)]
         forward = backward = 0.0
@@ -75,22 +90,6 @@ def step_seconds(
         stepper.zero_grad()
         rows.append((forward, backward, clock(device) - began))
     return StepSeconds(*(statistics.median(column) for column in zip(*rows[warm_up:], strict=True)))
-
-
-def now(device: torch.device) -> float:
-    """The clock, once the device has finished."""
-    synchronize(device)
-    return time.perf_counter()
-
-
-def undisturbed(device: torch.device) -> float:
-    """The time that this thread has computed, where it computes alone: other programs on the machine do not count.
-
-    :func:`now` elsewhere, on a device or with several threads.
-    """
-    if device.type == "cpu" and torch.get_num_threads() == 1:
-        return time.thread_time()
-    return now(device)
 
 
 def matrix_peak(device: torch.device, precision: torch.dtype, size: int = 8192, repeats: int = 9) -> float:

@@ -141,7 +141,7 @@ def check_trains(model: nn.Module, loss: Callable, data: Data) -> None:
         raise Refused(f"loss returned a {type(value).__name__}; allowed: a tensor that holds one number")
     if not value.ndim and not torch.isfinite(value):
         raise Refused(
-            f"loss is {float(value.detach())} on the first examples; allowed: a finite number. Look at inputs and weights"
+            f"loss is {float(value.detach())} on the first examples; allowed: a finite number. Look at inputs, weights"
         )
     if not value.requires_grad:
         raise Refused("loss has no gradient; allowed: one that follows from the model's parameters. Look for detach()")

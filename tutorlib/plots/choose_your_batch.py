@@ -52,6 +52,7 @@ def plot_sweep(sweep: Results, clock: Results, advice: Results, guess=None) -> A
         style.batch_axis(axes, list(lesson.CENTRES[model])[::2], "batch")
         axes.set(yscale="log", title=NAMES[model])
         style.plain_ticks(axes.yaxis, style.few_values(*axes.get_ylim()))
+    style.band(grid[0], guess, sideways=True)
     grid[0].set_ylabel("seconds to the target")
     more = "circles: in one piece; bars: in micro-batches, the lighter the smaller; rings: the adviser's batch"
     style.small_print(grid[0], sweep, more)

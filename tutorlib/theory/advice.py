@@ -75,8 +75,8 @@ class Advice(Line):
 
     def numbers(self) -> dict:
         """What a record can hold: everything but the words and what is not known."""
-        numbers = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
-        return {name: value for name, value in numbers.items() if name not in ("optimizer", "layers")}
+        words = "optimizer", "layers"
+        return {n: value for n, value in dataclasses.asdict(self).items() if n not in words and value is not None}
 
     @classmethod
     def of(cls, numbers, optimizer: str) -> "Advice":
@@ -151,11 +151,10 @@ def choose_plan(advice: Advice, ranks: int = 1, memory: float | None = None, wan
     """The plan that ``advice`` leads to on ``ranks`` with ``memory`` bytes on each, or the one for a ``wanted`` batch.
 
     Batches are powers of two times the ranks. Moving gradients between ranks is taken to cost nothing, and every
-    batch to have a rate of its own. Where no look bounds the noise from above, its lower bound decides. Raises
-    ``ValueError`` where not one example fits, or ranks do not divide the batch.
+    batch to have a rate of its own. Raises ``ValueError`` where not one example fits, or ranks do not divide the batch.
     """
     check_batch(ranks, name="ranks")
-    largest = advice.largest_in(memory)
+    largest, free = advice.largest_in(memory), advice.sizes[-1]
     if not largest:
         raise Refused(
             f"memory is {memory:,.0f} bytes, and a step needs {max(advice.floor_bytes, advice.fixed_bytes):,.0f} "
@@ -165,24 +164,26 @@ def choose_plan(advice: Advice, ranks: int = 1, memory: float | None = None, wan
         raise Refused(f"wanted is {wanted}; allowed: a multiple of {ranks} ranks. Change either")
     least, most = ranks * advice.sizes[0], advice.examples or MOST
     batches = [batch for k in range(17) if (batch := least * 2**k) <= max(least, most)]
-    seconds = {b: advice.seconds_of(*fastest_pieces(advice, b, ranks, largest)) for b in batches}
     noise = advice.noise
 
-    def best(critical: float) -> int:
-        return min(batches, key=lambda batch: (1 + critical / batch) * seconds[batch])
+    def seconds(batch: int, largest: int = largest) -> float:
+        return advice.seconds_of(*fastest_pieces(advice, batch, ranks, largest))
+
+    def best(critical: float, **room) -> int:
+        return min(batches, key=lambda batch: (1 + critical / batch) * seconds(batch, **room))
 
     chosen = best(noise.middle)
     batch = chosen if wanted is None else wanted
     parts = fastest_pieces(advice, batch, ranks, largest)
-    best_time = (1 + noise.middle / chosen) * seconds[chosen]
+    best_time = (1 + noise.middle / chosen) * seconds(chosen)
     return Choice(
         Plan(advice.examples or batch, *parts, ranks),
         (1 + noise.middle / batch) * advice.seconds_of(*parts) / best_time,
         chosen,
-        {b: (1 + noise.middle / b) * seconds[b] / best_time for b in batches},
+        {b: (1 + noise.middle / b) * seconds(b) / best_time for b in batches},
         best(noise.low),
         best(noise.high or noise.middle),
-        fastest_pieces(advice, batch, ranks, advice.sizes[-1])[0] > largest,
+        fastest_pieces(advice, wanted or best(noise.middle, largest=free), ranks, free)[0] > largest,
     )
 
 

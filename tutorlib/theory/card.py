@@ -88,7 +88,12 @@ def memory(advice: Advice, choice: Choice):
     elif not choice.limited:
         yield "Whether it fits was not tried: a processor does not say when it is full.", "no measurement"
     if choice.limited:
-        yield "Memory, not the clock, sets the micro-batch; accumulation keeps the batch.", "memory, clock"
+        more = (
+            "accumulation keeps the batch"
+            if p.accumulation > 1
+            else ("with more room a larger batch would be faster, accumulated to that size it would not")
+        )
+        yield f"Memory, not the clock, sets the micro-batch: {more}.", "memory, clock"
 
 
 def clock(advice: Advice, choice: Choice):
