@@ -28,6 +28,7 @@ FLOOR = {
     "measure": 2,
     "trials": 3,
     "study": 3,
+    "callbacks": 3,
     "plots": 4,
     "widgets": 5,
     "checks": 5,
@@ -43,11 +44,13 @@ NARROW = {
 }
 # Packages that live in some rooms only, and rooms that see few packages.
 HOME = {
-    "torch": {"nn", "measure", "trials", "study", "checks", "widgets"},
+    "torch": {"nn", "measure", "trials", "study", "callbacks", "checks", "widgets"},
     "matplotlib": {"plots"},
     "ipywidgets": {"widgets"},
     "sklearn": {"nn"},
     "mnist1d": {"nn"},
+    "transformers": {"callbacks"},
+    "lightning": {"callbacks"},
 }
 OUTSIDE = {**{room: {"numpy", "scipy"} for room in GROUND}, "nn": {"torch", "sklearn", "mnist1d", "numpy"}}
 TORCH_IN_FUNCTIONS_ONLY = {"checks", "widgets"}
@@ -167,6 +170,9 @@ ILLEGAL = [
     ("measure/fit.py", "from tutorlib.study import study", "measure (floor 2) imports study (floor 3)"),
     ("measure/fit.py", "from sklearn.datasets import load_digits", "sklearn, which belongs to nn"),
     ("study.py", "from tutorlib.plots import style", "study (floor 3) imports plots (floor 4)"),
+    ("callbacks/a.py", "from tutorlib.plots import style", "callbacks (floor 3) imports plots (floor 4)"),
+    ("measure/fit.py", "import lightning", "measure imports lightning, which belongs to callbacks"),
+    ("measure/fit.py", "from transformers import Trainer", "transformers, which belongs to callbacks"),
     ("plots/style.py", "import torch", "plots imports torch"),
     ("plots/style.py", "from tutorlib.nn import data", "plots (floor 4) imports nn (floor 1)"),
     ("plots/style.py", "from tutorlib.measure import fit", "plots (floor 4) imports measure (floor 2)"),

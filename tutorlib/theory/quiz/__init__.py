@@ -1,0 +1,1 @@
+"""Ten situations from training, each answered by a measurement: nothing in here knows the answer beforehand."""
