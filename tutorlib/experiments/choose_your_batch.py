@@ -87,7 +87,7 @@ NOISE = Experiment(
     ),
     print_under="MLP on digits (SGD, rate 0.3) and CNN with BatchNorm on mnist1d (Adam, rate 0.003), batch 32; 16 "
     "gradients of 256 examples a look",
-    held={"steps": 400, "looks": 5},
+    held={"steps": 400, "looks": 3},
     side_by_side=True,
-    seeds=8,
+    seeds=6,
 )

@@ -36,7 +36,7 @@ def noise_verdicts(noise: Results) -> list[Verdict]:
 def swept_verdicts(sweep: Results, clock: Results, advice: Results) -> list[Verdict]:
     """The adviser against the sweep (E14), D1-44, D0-21 and D4-24."""
     sweep, clock, advice = paired(sweep, clock, advice)
-    return advised_verdicts(sweep, clock, advice) + knob_verdicts(sweep, clock, advice) + [logged_verdict()]
+    return advised_verdicts(sweep, clock, advice) + knob_verdicts(sweep, clock, advice) + logged_verdicts()
 
 
 def advised_verdicts(sweep: Results, clock: Results, advice: Results) -> list[Verdict]:
@@ -78,15 +78,14 @@ def knob_verdicts(sweep: Results, clock: Results, advice: Results) -> list[Verdi
     return rows
 
 
-def logged_verdict() -> Verdict:
-    plans = [Plan(1024, 8, 4, ranks) for ranks in (1, 2)]
-    return verdict(
-        "D4-24",
-        "batch of an update ÷ (micro-batch × accumulation), on one rank and on two",
-        counted(1, [plan.batch / (plan.micro_batch * plan.accumulation) for plan in plans]),
-        "the same on two ranks",
-        held="two plans, counted; examples of an update on real ranks: lesson 02",
-    )
+def logged_verdicts() -> list[Verdict]:
+    judge = partial(verdict, "D4-24", held="two plans, counted; examples of an update on real ranks: lesson 02")
+    one, two = (Plan(1024, 8, 4, ranks) for ranks in (1, 2))
+    words = "batch of a full window ÷ (micro-batch × accumulation), on {}"
+    return [
+        judge(words.format("one rank"), counted(1, [one.batch / 32]), "another ratio", condition="there is one rank"),
+        judge(words.format("two ranks"), counted(1, [two.batch / 32]), "a ratio of 1", says="… on two"),
+    ]
 
 
 KNOBS = {
@@ -95,6 +94,8 @@ KNOBS = {
     "steps": "takes the fewest steps",
 }
 LITTLE = "… with room for micro-batches of 16 only"
-HELD = "one target each, rates of three or four values chosen on the other seeds, one processor; three small models"
+HELD = (
+    "one target each, rates chosen on the other seeds from three or four, some at the end of their grid; one processor"
+)
 VERDICTS = (((lesson.NOISE,), noise_verdicts), ((lesson.SWEEP, lesson.SECONDS, lesson.ADVICE), swept_verdicts))
 RECORDED = (lesson.SWEEP, lesson.SECONDS, lesson.ADVICE)
