@@ -22,9 +22,8 @@ def plot_advice(advice: Advice, choice: Choice, recorded: bool = False) -> Axes:
 
 def draw_clock(axes: Axes, advice: Advice, choice: Choice, recorded: bool) -> None:
     each = [1000 * seconds / size for size, seconds in zip(advice.sizes, advice.passes, strict=True)]
-    for size, cost in zip(advice.sizes, each, strict=True):
-        fill = "white" if recorded else style.batch_colour(size)
-        axes.plot(size, cost, "o", color=style.batch_colour(size), markerfacecolor=fill)
+    colours = [style.batch_colour(size) for size in advice.sizes]
+    axes.scatter(advice.sizes, each, s=36, c="white" if recorded else colours, edgecolors=colours)
     axes.axvline(choice.plan.micro_batch, color=style.INK, linewidth=1)
     axes.set(xscale="log", yscale="log", xlabel="micro-batch (examples)", title="ms an example")
     style.plain_ticks(axes.xaxis, {size: f"{size}" for size in advice.sizes[:: 1 + len(advice.sizes) // 4]})
@@ -34,10 +33,12 @@ def draw_clock(axes: Axes, advice: Advice, choice: Choice, recorded: bool) -> No
 def draw_noise(axes: Axes, advice: Advice, recorded: bool) -> None:
     looks = [advice.scale_at(look) for look in range(len(advice.steps))]
     top = 4 * max(scale.high or scale.middle for scale in looks)
-    for step, scale in zip(advice.steps, looks, strict=True):
-        axes.plot([step, step], [max(scale.low, 0.1), scale.high or top], color=style.INK, linewidth=1.2)
-        if scale.value is not None:
-            axes.plot(step, scale.value, "o", color=style.INK, markerfacecolor="white" if recorded else style.INK)
+    lows, highs = zip(*((max(scale.low, 0.1), scale.high or top) for scale in looks), strict=True)
+    axes.vlines(advice.steps, lows, highs, color=style.INK, linewidth=1.2)
+    known = [(step, scale.value) for step, scale in zip(advice.steps, looks, strict=True) if scale.value is not None]
+    if known:
+        fill = "white" if recorded else style.INK
+        axes.plot(*zip(*known, strict=True), "o", color=style.INK, markerfacecolor=fill)
     axes.axhline(advice.noise.middle, **style.THEORY)
     axes.set(yscale="log", xlabel=f"update at batch {advice.batch}", title="noise scale (examples)")
     style.plain_ticks(axes.xaxis, {advice.steps[0]: "0", advice.steps[-1]: f"{advice.steps[-1]}"})

@@ -9,7 +9,7 @@ from tutorlib.plots import style
 from tutorlib.results import Results, column
 from tutorlib.theory.statistics import geometric_interval
 
-NAMES = {"mlp": "MLP, SGD", "cnn": "CNN with BatchNorm, Adam", "gpt": "GPT, Adam"}
+NAMES = {"mlp": "MLP, SGD", "cnn": "CNN, BatchNorm, Adam", "gpt": "GPT, Adam"}
 
 
 @style.look()
@@ -54,6 +54,6 @@ def plot_sweep(sweep: Results, clock: Results, advice: Results, guess=None) -> A
         style.plain_ticks(axes.yaxis, style.few_values(*axes.get_ylim()))
     style.band(grid[0], guess, sideways=True)
     grid[0].set_ylabel("seconds to the target")
-    more = "circles: in one piece; bars: in micro-batches, the lighter the smaller; rings: the adviser's batch"
+    more = "Circles: in one piece; dashes: in micro-batches, the lighter the smaller; rings: the adviser's batch"
     style.small_print(grid[0], sweep, more)
     return grid[0]
