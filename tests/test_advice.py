@@ -80,7 +80,10 @@ def test_more_noise_and_dearer_passes_want_larger_batches_and_ranks_too():
     assert chosen == sorted(chosen) and chosen[0] < chosen[-1]
     assert choose_plan(advice(fixed=1.0)).chosen < choose_plan(advice(fixed=200.0)).chosen
     one, eight = (choose_plan(advice(), ranks=ranks).plan for ranks in (1, 8))
-    assert eight.batch > one.batch and eight.batch == eight.micro_batch * eight.accumulation * 8
+    assert eight.batch > one.batch
+    assert choose_plan(advice(), ranks=8).chosen == eight.batch
+    shared = choose_plan(advice(), ranks=8, wanted=64).plan
+    assert shared.batch == 64 and shared.micro_batch * shared.accumulation == 8
 
 
 def test_memory_sets_the_micro_batch_by_the_line_and_is_refused_below_it():

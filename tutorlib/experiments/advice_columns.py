@@ -43,13 +43,11 @@ def times(sweep: Results, clock: Results, model: str) -> dict[Pair, np.ndarray]:
     Where layers look across the batch only plans whose steps were counted are here; elsewhere all pieces of a batch
     take the steps of the whole.
     """
+    steps = {pair: steps_of(sweep, model, *pair) for pair in lesson.trained(model)}
     found = {}
-    for batch, micro_batch in lesson.pairs(model):
-        if model in lesson.GHOSTS and (batch, micro_batch) not in lesson.trained(model):
-            continue
-        counted = micro_batch if model in lesson.GHOSTS else batch
-        seconds = column(clock, "step", model=model, batch=batch, micro_batch=micro_batch)
-        found[batch, micro_batch] = steps_of(sweep, model, batch, counted) * seconds
+    for batch, micro_batch in steps if model in lesson.GHOSTS else lesson.pairs(model):
+        counted = steps.get((batch, micro_batch), steps[batch, batch])
+        found[batch, micro_batch] = counted * column(clock, "step", model=model, batch=batch, micro_batch=micro_batch)
     return found
 
 
@@ -90,9 +88,8 @@ def over_best(sweep: Results, clock: Results, advice: Results, model: str, large
 
 def one_knob(sweep: Results, clock: Results, advice: Results, model: str) -> dict[str, np.ndarray]:
     """Time over the sweep's best of the batch, in one piece, that one question alone would choose: one a seed."""
-    found = {pair: time for pair, time in times(sweep, clock, model).items() if pair[0] == pair[1]}
-    best = times(sweep, clock, model)
-    best = best[soonest(best)]
+    every = times(sweep, clock, model)
+    found, best = {pair: time for pair, time in every.items() if pair[0] == pair[1]}, every[soonest(every)]
     each = {b: column(clock, "step", model=model, batch=b, micro_batch=b).mean() / b for b, _ in found}
     steps = {b: steps_of(sweep, model, b, b).mean() for b, _ in found}
     scale = np.mean([Advice.of(r.values, r["optimizer"]).noise.middle for r in advice if r["model"] == model])
