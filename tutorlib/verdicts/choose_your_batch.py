@@ -60,7 +60,7 @@ def knob_verdicts(sweep: Results, clock: Results, advice: Results) -> list[Verdi
     knobs = {model: columns.one_knob(sweep, clock, advice, model) for model in NAMES}
     for number, knob in enumerate(("throughput", "noise", "steps")):
         worst = max(NAMES, key=lambda model: np.log(knobs[model][knob]).mean())
-        says = "" if not number else f"… by {knob} alone"
+        says = f"… by {knob} alone" if number else f"the batch is not one knob: by {knob} alone you miss it"
         words = f"time of the batch that {KNOBS[knob]} ÷ of the sweep's best, {NAMES[worst]}, the worst of three"
         rows.append(judge("D1-44", words, costs(knobs[worst][knob]), "a ratio below 1.2 on all three", says=says))
     for model, name in NAMES.items():
