@@ -13,7 +13,7 @@ from tutorlib.theory.card import card
 def plot_advice(advice: Advice, choice: Choice, recorded: bool = False) -> Axes:
     """Three axes in the order of the work; the marked batch is the plan's, the shaded ones are as good as the best."""
     clock, noise, time = style.figure(columns=3, height=2.9, panel=True)
-    clock.figure.subplots_adjust(left=0.075, bottom=0.2, wspace=0.32)
+    clock.figure.subplots_adjust(left=0.09, bottom=0.2, wspace=0.34)
     draw_clock(clock, advice, choice, recorded)
     draw_noise(noise, advice, recorded)
     draw_time(time, choice)
