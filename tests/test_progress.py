@@ -229,8 +229,8 @@ class Made:
 
 
 def answer(name: str, number: int, values) -> float:
-    experiment, value = list(LESSONS[name].answers.values())[number]
-    return float(value(Results(experiment, tuple(Made(run, values) for run in experiment.runs()))))
+    *experiments, value = list(LESSONS[name].answers.values())[number]
+    return float(value(*(Results(e, tuple(Made(run, values) for run in e.runs())) for e in experiments)))
 
 
 # lesson, number of the prediction, what its experiment would have measured, the answer
@@ -266,10 +266,17 @@ ANSWERED = [
     ("06", 4, lambda s: {"error": s["batch"] / 100 + s["width"]}, 4.9),
     ("06", 5, lambda s: {"error": s["batch"] + s["steps"] / 1000}, 240.09),
     ("06", 6, lambda s: {"sharpness": s["batch"] / s["rate"]}, 2560),
+    ("07", 0, lambda s: {"steps": 80 if s["method"] == "SGD" else s["batch"] / 1024}, 5),
+    ("07", 1, lambda s: {"failed": float(s["kind"] == "gradual" and s["rate"] > 0.3)}, 100),
+    ("07", 2, lambda s: {"loss": s["beta2"] * s["batch"]}, 0.95 - 0.95 ** (1 / 256)),
+    ("07", 3, lambda s: {"error": {"left": 9, "lower": 2, "raise": 3}[s["plan"]] * s["batch"] / 8}, 1),
+    ("07", 4, lambda s: {"reached": 1, "steps": {"AdamW": 300, "Muon": 60}.get(s["optimizer"], 900)}, 5),
     ("08", 0, lambda s: {"hill": np.arange(5) + (6 if s["law"] == "gaussian" else 20)}, 8),
     ("08", 1, lambda s: {"directed": np.arange(5) * (1 if s["steps"] == 600 else 100)}, 4),
     ("08", 2, lambda s: {"time": s["height"] * (1 if s["noise"] == "levy" else 100)}, 1.2 / 0.5),
     ("08", 3, lambda s: {"error": {"full batch": 2, "Gaussian weights": 1.3}.get(s["arm"], 9)}, 0.65),
+    ("09", 0, lambda s: {"signals": np.array((9, 0.01 if s["model"] == "mlp" else 7))}, 100),
+    ("09", 1, lambda s: {"reached": 1, "steps": 1 + 100 / s["batch"], "step": 1 + s["batch"] / 41}, 64),
 ]
 
 

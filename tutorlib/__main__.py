@@ -1,9 +1,9 @@
-"""The command line: ``python -m tutorlib doctor``, ``memory``, ``verdicts``, ``record``, ``ledger``, ``progress``."""
+"""The command line: ``python -m tutorlib`` doctor, advise, memory, verdicts, record, ledger, progress."""
 
 import argparse
 import sys
 
-from tutorlib.commands import ledger, memory
+from tutorlib.commands import advise, ledger, memory
 from tutorlib.commands import progress as learner
 from tutorlib.errors import Refused
 from tutorlib.experiments import memory_grid
@@ -11,6 +11,7 @@ from tutorlib.store import PACKAGE, Store
 from tutorlib.theory.memory import choose
 from tutorlib.verdicts import (
     accumulate_gradients,
+    choose_your_batch,
     fit_the_memory,
     hunt_heavy_tails,
     measure_the_noise,
@@ -35,6 +36,7 @@ LESSONS = {
     "06": question_generalization,
     "07": scale_the_optimizer,
     "08": hunt_heavy_tails,
+    "09": choose_your_batch,
 }
 
 
@@ -49,6 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
     again = commands.add_parser("record", help="measure again what ships in tutorlib/recorded/")
     again.add_argument("--only", help="one experiment by name, memory_grid say")
     again.add_argument("--part", nargs=2, type=int, default=(1, 1), metavar=("K", "N"), help="the K-th of N parts")
+    advise.add(commands)
     memory.add(commands)
     ledger.add(commands, LESSONS)
     learner.add(commands)

@@ -173,7 +173,7 @@ def test_lesson_00_plans_a_run_says_what_cannot_be_reached_and_its_flags_can_be_
         assert find(page, "td", "does not hold").is_visible()
 
 
-OPENED_BY_A_PANEL = ("02", "03", "04", "05", "06", "07", "08")
+OPENED_BY_A_PANEL = ("02", "03", "04", "05", "06", "07", "08", "09")
 
 
 @pytest.mark.parametrize("number", OPENED_BY_A_PANEL)

@@ -1,9 +1,10 @@
-"""What answers the predictions of the lessons on models, 03, 04, 06 and 08: an experiment, a number of its results."""
+"""What answers the predictions of the lessons on models, 03, 04, 06, 08 and 09: experiments and a number."""
 
 import numpy as np
 
+from tutorlib.experiments import advice_columns, curvature, diagonal_net, fine_tune, label_noise, stream
 from tutorlib.experiments import bought_noise as bought
-from tutorlib.experiments import curvature, diagonal_net, fine_tune, label_noise, stream
+from tutorlib.experiments import choose_your_batch as choose
 from tutorlib.experiments import documents_table as documents
 from tutorlib.experiments import escape_times as escapes
 from tutorlib.experiments import fit_the_memory as memory
@@ -111,6 +112,17 @@ ANSWERS = {
         "Error with Gaussian weights ÷ error of the plain full batch …": (
             bought.BUY,
             lambda r: middle(bought.over(r, bought.GAUSSIAN, bought.FULL)),
+        ),
+    },
+    "09": {
+        "Noise scale of the MLP after 400 updates (before the first: about 70) …": (
+            choose.NOISE,
+            lambda r: 1 / middle(column(r, "signals", model="mlp")[:, -1]),
+        ),
+        "The MLP reaches its target soonest at batch …": (
+            choose.SWEEP,
+            choose.SECONDS,
+            lambda sweep, clock: advice_columns.soonest(advice_columns.times(sweep, clock, "mlp"))[0],
         ),
     },
 }

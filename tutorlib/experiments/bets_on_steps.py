@@ -1,4 +1,4 @@
-"""What answers the predictions of the lessons on steps, 00, 01, 02, 05 and 07: an experiment, and a number of its results.
+"""What answers the predictions of the lessons on steps, 00, 01, 02, 05 and 07: an experiment and a number.
 
 The records are the learner's own, so that a bet can be settled long after its lesson.
 """

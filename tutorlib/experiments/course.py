@@ -11,7 +11,7 @@ ANSWERS = bets_on_steps.ANSWERS | bets_on_models.ANSWERS
 
 @dataclass(frozen=True)
 class Lesson:
-    """``answers``: question → the experiment, and what makes the number that was bet on of its results.
+    """``answers``: question → the experiments, and what makes the number that was bet on of their results.
 
     ``exercises`` are the names of the lesson's checks.
     """
@@ -19,7 +19,7 @@ class Lesson:
     title: str
     question: str
     exercises: tuple[str, ...]
-    answers: Mapping[str, tuple[Experiment, Callable]]
+    answers: Mapping[str, tuple[Experiment | Callable, ...]]
 
 
 def lesson(number: str, title: str, question: str, *exercises: str) -> Lesson:
@@ -46,4 +46,5 @@ LESSONS = {
     "06": lesson("06", "question generalization", "Does a large batch generalize worse?", "fair comparison"),
     "07": lesson("07", "scale the optimizer", "Which one survives a large batch?", "Lion", "trust ratio"),
     "08": lesson("08", "hunt heavy tails", "Is the noise Gaussian, and can it be bought back?", "Hill index"),
+    "09": lesson("09", "choose your batch", "What is right for your own run?", "from three measurements to a plan"),
 }

@@ -77,7 +77,10 @@ def micro_batch_noise(sample: Sampler, micro_batch: int, accumulation: int, draw
         raise Refused("accumulation is 1; allowed: at least 2, since one micro-batch is only one batch size")
     small_sq, big_sq = [], []
     for _ in range(draws):
-        parts = torch.stack([sample(micro_batch) for _ in range(accumulation)])
-        small_sq.append(float(parts.square().sum(1).mean()))
-        big_sq.append(float(parts.mean(0).square().sum()))
+        total, squares = 0.0, 0.0  # of a large model there is room for few gradients at a time
+        for _ in range(accumulation):
+            part = sample(micro_batch)
+            total, squares = total + part, squares + float(part.square().sum())
+        small_sq.append(squares / accumulation)
+        big_sq.append(float((total / accumulation).square().sum()))
     return NoiseDraws(*two_batch_estimates(small_sq, big_sq, micro_batch, micro_batch * accumulation))

@@ -19,6 +19,7 @@ CLAIMS = {
     "D0-17": "fine-tune with a logical batch of 32, 64 or 128",
     "D0-18": "… so that noise regularizes",
     "D0-20": "1 × 32 ends where 32 × 1 ends",
+    "D0-21": "with little memory, set the batch to 32 and not to 128",
     "D0-22": "a small batch, noisy: generalizes best",
     "D0-23": "1 × 32 generalizes as well as 32 × 1",
     "D0-24": "a larger batch, quiet: generalizes slightly worse",
@@ -65,6 +66,7 @@ CLAIMS = {
     "D1-41": "poor generalization that looks like overfitting: the batch is too large, reduce it",
     "D1-42": "accumulation with BatchNorm broken: freeze it, or take GroupNorm or LayerNorm",
     "D1-43": "AdamW stuck at a huge batch: the bottleneck is that it is first-order",
+    "D1-44": "the batch is not one knob: throughput, noise, statistics and optimizer go together",
     "D2-01": "training a language model: too large a batch hurts generalization",
     "D2-02": "a large batch does well in training and worse on the test",
     "D2-03": "a large batch needs more parameters to compensate",
@@ -133,4 +135,5 @@ CLAIMS = {
     "D4-21": "enough memory: as large a batch as possible, no accumulation",
     "D4-22": "not enough: find the largest micro-batch, then accumulate to the target",
     "D4-23": "micro-batch 8 × accumulation 4 = 32",
+    "D4-24": "log the effective batch, micro-batch × accumulation",
 }

@@ -21,11 +21,9 @@ PARTS = "said of several claims at once, which are judged one by one"
 NOT_JUDGED = {
     "D0-13": ("a recipe for pretraining may say: global batch 2,048", EXAMPLE),
     "D0-19": ("32 × 1: much noise, good generalization, fast training", f"{PARTS}: D0-22, D0-23 and D1-03"),
-    "D0-21": ("short of memory, accumulate 32 micro-batches of 1 and not 128", ADVICE),
     "D0-27": ("the noise of small batches helps out of sharp minima, and so generalizes", f"{PARTS}: D1-07"),
     "D1-01": ("the batch is how much data one gradient is computed from", "a definition"),
     "D1-23": ("the cures for BatchNorm, in the order in which they are met", "an experience of the author"),
-    "D1-44": ("the batch is a set of knobs: throughput, noise, statistics, the optimizer", "the sum of all lessons"),
     "D2-13": ("more parameters see more context, and learn less by rote at a large batch", PAPERS),
     "D2-17": ("a paper on rethinking generalization shows that a large batch hurts", "about a paper: it does not"),
     "D2-18": ("BERT and GPT were trained with batches of thousands to tens of thousands", PAPERS),
@@ -34,7 +32,6 @@ NOT_JUDGED = {
     "D3-25": ("unstable training: raise the effective batch, to 2 × 5 × 16 = 160", "no lesson has a run for it yet"),
     "D3-28": ("four flags, and what each sets", "a list of names"),
     "D3-29": ("too small a batch: a wrong direction; too large a one: out of memory", f"{PARTS}: D3-03 and D4-08"),
-    "D4-24": ("write the effective batch, batch × accumulation, into the log", ADVICE),
 }
 
 

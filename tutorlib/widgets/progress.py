@@ -15,7 +15,7 @@ from tutorlib.errors import Refused
 from tutorlib.experiments.course import LESSONS, Lesson
 from tutorlib.records import Experiment
 from tutorlib.results import Results
-from tutorlib.store import live, source_hash
+from tutorlib.store import live, recorded, source_hash
 from tutorlib.widgets.show import Shown, number
 
 SIGNS = {"done": "✓", "begun": "◐", "not yet": "·"}
@@ -90,14 +90,28 @@ def bets() -> list[Bet]:
     ]
 
 
-def settled(experiment: Experiment, value) -> float | None:
-    """What the learner's cache says, at the budget that is whole in it; numbers of older code do not count."""
+def settled(*answer) -> float | None:
+    """The number that ``answer``, experiments and a function of their results, makes of what is known of them."""
+    *experiments, value = answer
+    results = [whole(experiment) for experiment in experiments]
+    if None not in results:
+        with contextlib.suppress(Refused):  # runs that diverged may leave no complete seed
+            return float(value(*results))
+    return None
+
+
+def whole(experiment: Experiment) -> Results | None:
+    """What the learner's cache holds at the budget that is whole in it, or else what ships recorded.
+
+    Numbers of older code do not count.
+    """
     known = {r.run: r for r in live(experiment.name).load() if r.source == source_hash()}
     for budget in ("full", "quick"):
         at = experiment.at(budget)
         if all(run in known for run in at.runs()):
-            with contextlib.suppress(Refused):  # runs that diverged may leave no complete seed
-                return float(value(Results(at, tuple(known[run] for run in at.runs()))))
+            return Results(at, tuple(known[run] for run in at.runs()))
+    with contextlib.suppress(Refused):  # none ships
+        return recorded(experiment)
     return None
 
 

@@ -1,0 +1,211 @@
+"""Advice as data: the choice that follows from it, and a card whose every sentence names what it rests on."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tutorlib.checks.choose_your_batch import BATCHES, best, check_plan, seconds
+from tutorlib.errors import Refused
+from tutorlib.plots.advice import plot_advice, plot_card
+from tutorlib.plots.style import png
+from tutorlib.theory.advice import Advice, Scale, choose_plan, critical_from_signals
+from tutorlib.theory.card import card, markdown
+from tutorlib.theory.trade_off import critical_from_noise
+
+SIZES = tuple(2**k for k in range(9))
+
+
+def advice(scale: float = 100.0, fixed: float = 50.0, **changes) -> Advice:
+    """A pass costs as much as ``fixed`` examples; one noise scale all along, its interval a factor of 2 either way."""
+    known = {
+        "optimizer": "SGD",
+        "batch": 32,
+        "read": 1024,
+        "parameters": 1000,
+        "loader_seconds": 1e-6,
+        "coupled": 0,
+        "sizes": SIZES,
+        "passes": tuple(1e-3 * (fixed + size) for size in SIZES),
+        "update": 0.0,
+        "steps": (0, 50, 100),
+        "losses": (2.0, 1.0, 0.5),
+        "signals": (1 / scale,) * 3,
+        "lows": (0.5 / scale,) * 3,
+        "highs": (2 / scale,) * 3,
+        "noise_batch": 256,
+        "draws": 16,
+        "seconds": 10.0,
+        "examples": 65536,
+        "fixed_bytes": 1000.0,
+        "example_bytes": 100.0,
+        "floor_bytes": 1200.0,
+    }
+    return Advice(**{**known, **changes})
+
+
+def test_signals_weigh_as_noise_scales_do_and_a_lost_one_leaves_no_bound():
+    rng = np.random.default_rng(0)
+    for batch in (1, 32, 500):
+        scales = rng.lognormal(4, 1, size=6)
+        assert critical_from_signals(1 / scales, batch) == pytest.approx(critical_from_noise(scales, batch))
+    assert critical_from_signals([0.0, -0.1], 32) is None
+    assert critical_from_signals([0.01, 0.0], 32) > critical_from_signals([0.01, 0.01], 32)
+    lost = advice(signals=(-0.001,) * 3, lows=(-0.01,) * 3, highs=(0.02,) * 3)
+    assert lost.noise == Scale(None, 50.0, None) and str(lost.noise) == "at least 50"
+    assert choose_plan(lost).chosen == choose_plan(advice(50.0)).chosen
+
+
+@pytest.mark.parametrize("scale", [3, 30, 300, 3000])
+@pytest.mark.parametrize("fixed", [0.5, 20.0, 400.0])
+def test_the_choice_is_the_least_time_of_all_batches_in_all_pieces(scale, fixed):
+    told = advice(float(scale), fixed)
+    for largest in (256, 16, 3):
+        plans = [(b, m) for b in 2 ** np.arange(16) for m in SIZES if m <= min(b, largest)]
+        time = {(b, m): (1 + scale / b) * (b // m) * 1e-3 * (fixed + m) for b, m in plans}
+        least = min(time.values())
+        choice = choose_plan(dataclasses.replace(told, largest=largest))
+        plan = choice.plan
+        assert time[plan.batch, plan.micro_batch] == pytest.approx(least) and choice.time == pytest.approx(1)
+        assert plan.micro_batch * plan.accumulation == plan.batch == choice.chosen
+        low, high = choice.as_good
+        assert low <= plan.batch <= high and choice.least <= plan.batch <= choice.most
+        good = [b for b in 2 ** np.arange(16) if min(t for (c, _), t in time.items() if c == b) <= 1.2 * least]
+        assert (low, high) == (min(good), max(good))
+        assert choice.limited == (choose_plan(told).plan.micro_batch > largest)
+
+
+def test_more_noise_and_dearer_passes_want_larger_batches_and_ranks_too():
+    chosen = [choose_plan(advice(scale)).chosen for scale in (1.0, 30.0, 1000.0, 30000.0)]
+    assert chosen == sorted(chosen) and chosen[0] < chosen[-1]
+    assert choose_plan(advice(fixed=1.0)).chosen < choose_plan(advice(fixed=200.0)).chosen
+    one, eight = (choose_plan(advice(), ranks=ranks).plan for ranks in (1, 8))
+    assert eight.batch > one.batch
+    assert choose_plan(advice(), ranks=8).chosen == eight.batch
+    shared = choose_plan(advice(), ranks=8, wanted=64).plan
+    assert shared.batch == 64 and shared.micro_batch * shared.accumulation == 8
+
+
+def test_memory_sets_the_micro_batch_by_the_line_and_is_refused_below_it():
+    told = advice()
+    assert choose_plan(told, memory=1000 + 100 * 16).plan.micro_batch == 16
+    assert choose_plan(told, memory=1000 + 100 * 17 - 1).plan.micro_batch == 16
+    for memory in (500, 1050, 1199):
+        with pytest.raises(Refused, match="allowed: more than that"):
+            choose_plan(told, memory=memory)
+    assert choose_plan(advice(example_bytes=None, fixed_bytes=None, floor_bytes=None), memory=5.0).plan.batch
+
+
+def test_a_wanted_batch_is_kept_and_its_time_told():
+    choice = choose_plan(advice(), wanted=1000)
+    assert choice.plan.batch == 1000 and choice.plan.micro_batch == 250 and choice.time > 1
+    assert any("times as long as" in sentence.text for sentence in card(advice(), choice))
+    assert choose_plan(advice(), wanted=7).plan.micro_batch == 7
+    with pytest.raises(Refused, match="a multiple of 4 ranks"):
+        choose_plan(advice(), ranks=4, wanted=30)
+    assert choose_plan(advice(examples=100)).plan.batch <= 100
+
+
+def test_with_batchnorm_micro_batches_below_sixteen_are_taken_only_where_memory_forces_them():
+    told = advice(coupled=2, values=4, sizes=SIZES[1:], passes=tuple(1e-3 * s for s in SIZES[1:]), layers=("2", "5"))
+    assert choose_plan(told, wanted=64).plan.micro_batch >= 16
+    forced = choose_plan(told, memory=1000 + 100 * 9, wanted=64)
+    assert forced.plan.micro_batch == 8
+    assert any("too few for BatchNorm" in s.text for s in card(told, forced))
+    assert min(choose_plan(told).times) == 2
+
+
+def test_numbers_make_the_same_advice_again_but_for_its_words():
+    told = advice(layers=("2",), memory=None, coupled=1)
+    again = Advice.of(told.numbers(), "SGD")
+    assert again == dataclasses.replace(told, layers=())
+    assert Advice.from_json(told.to_json()) == told
+
+
+CASES = {
+    "plain": (advice(), {}),
+    "ranks": (advice(), {"ranks": 4}),
+    "limited": (advice(largest=8), {}),
+    "accumulated": (advice(largest=8, update=1.0), {}),
+    "wanted": (advice(), {"wanted": 4096}),
+    "batchnorm": (advice(coupled=1, values=1, layers=("bn",)), {}),
+    "attention over examples": (advice(coupled=1), {}),
+    "lost in noise": (advice(signals=(-1e-3,) * 3, lows=(-1e-2,) * 3), {}),
+    "no length": (advice(examples=None), {}),
+    "unpredicted": (advice(fixed_bytes=None, example_bytes=None, floor_bytes=None), {}),
+    "adam": (advice(optimizer="AdamW"), {}),
+    "slow loader": (advice(loader_seconds=1.0), {}),
+    "grown": (advice(signals=(0.1, 0.1, 0.001), lows=(0.09, 0.09, 0.0009), highs=(0.11, 0.11, 0.0011)), {}),
+    "one look": (advice(steps=(0,), losses=(1.0,), signals=(0.01,), lows=(0.005,), highs=(0.02,)), {}),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_sentence_of_the_card_names_what_it_rests_on(name):
+    told, options = CASES[name]
+    choice = choose_plan(told, **options)
+    said = card(told, choice)
+    assert all(s.text.endswith(".") and s.rests_on and s.about for s in said)
+    page = markdown(told, choice, "DeepSpeed", "a net")
+    assert all(f"- {s.text} *({s.rests_on})*" in page for s in said)
+    assert f'"train_batch_size": {choice.plan.batch}' in page and "\n\n\n" not in page
+    assert not any(word in page for word in ("nan", "None", "inf "))
+
+
+def test_each_case_says_the_sentence_that_it_is_about():
+    def page(name):
+        told, options = CASES[name]
+        return markdown(told, choose_plan(told, **options))
+
+    for name, words in {
+        "ranks": "Moving gradients between ranks",
+        "limited": "accumulated to that size it would not",
+        "accumulated": "accumulation keeps the batch",
+        "wanted": "times as long as batch",
+        "batchnorm": "1 layer looks across the batch (bn)",
+        "attention over examples": "they see the micro-batch of",
+        "lost in noise": "only a lower bound is known",
+        "no length": "has no length",
+        "unpredicted": "could not be predicted",
+        "adam": "the square root of SGD's rule",
+        "slow loader": "mend the loader",
+        "grown": "It grew from 10 to 1,000",
+    }.items():
+        assert words in page(name), name
+        assert words not in page("plain"), name
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_figure_and_card_are_drawn_for_every_case(name):
+    told, options = CASES[name]
+    choice = choose_plan(told, **options)
+    assert png(plot_advice(told, choice)).startswith(b"\x89PNG")
+    axes = plot_card(told, choice, "a net")
+    words = "\n".join(text.get_text() for text in axes.figure.texts)
+    assert all(s.text.split()[0] in words for s in card(told, choice)) and f"{choice.plan.batch:,}" in words
+
+
+def test_the_exercise_accepts_the_best_plan_alone():
+    def right(critical, pace, update, largest):
+        plans = [(b, m, b // m) for b in BATCHES for m in BATCHES if m <= min(b, largest)]
+        return min(plans, key=lambda plan: (1 + critical / plan[0]) * (update + plan[2] * pace(plan[1])))
+
+    assert check_plan(right).solved
+    wrong = {
+        "always 32": lambda c, s, u, m: (32, min(32, m), 32 // min(32, m)),
+        "the largest that fits": lambda c, s, u, m: (m, m, 1),
+        "no accumulation": lambda c, s, u, m: best(c, 0.0, m),
+        "memory forgotten": lambda c, s, u, m: best(c, u, 4096),
+        "noise forgotten": lambda c, s, u, m: best(1.0, u, m),
+        "nothing": lambda c, s, u, m: None,
+        "an error": lambda c, s, u, m: 1 / 0,
+        "not a product": lambda c, s, u, m: (*best(c, u, m)[:2], 1 + best(c, u, m)[2]),
+    }
+    for name, function in wrong.items():
+        found = check_plan(function)
+        assert not found.solved and "✗" in repr(found), name
+    assert (
+        best(1000.0, 0.0, 6) == (4, 4, 1)
+        and best(1000.0, 0.3, 6)[2] > 1
+        and seconds(20) == pytest.approx(2 * seconds(0))
+    )

@@ -1,0 +1,219 @@
+"""The adviser: what it measures is right, what it was handed stays, and hostile input ends in one sentence."""
+
+import copy
+import functools
+import itertools
+import random
+import re
+import time
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+
+from tutorlib.__main__ import main
+from tutorlib.errors import Refused
+from tutorlib.measure.adviser import advise
+from tutorlib.measure.noise import exact_noise
+from tutorlib.measure.short_run import short_run
+from tutorlib.nn.data import Data
+from tutorlib.nn.models import make
+from tutorlib.theory.advice import choose_plan
+
+SGD = functools.partial(torch.optim.SGD, lr=0.3)
+QUICK = {"optimizer": SGD, "budget_s": 2}
+
+
+def blobs(examples: int = 256, seed: int = 0) -> Data:
+    """Four classes around four centres in eight dimensions."""
+    rng = torch.Generator().manual_seed(seed)
+    y = torch.randint(4, (examples,), generator=rng)
+    return Data(torch.randn(4, 8, generator=rng)[y] + 0.5 * torch.randn(examples, 8, generator=rng), y)
+
+
+def small(norm: str = "none") -> nn.Module:
+    return make("mlp", 0, inputs=8, width=16, classes=4, norm=norm)
+
+
+def loader(data: Data | None = None, batch: int = 16, **options) -> DataLoader:
+    data = data or blobs()
+    return DataLoader(TensorDataset(data.x, data.y), batch, shuffle=True, **options)
+
+
+def test_a_small_model_gets_all_five_measurements_within_its_budget():
+    began = time.perf_counter()
+    advice = advise(small(), cross_entropy, loader(), **QUICK)
+    assert time.perf_counter() - began < 60  # no timing of ours, a run that hangs
+    assert advice.read == advice.examples == 256 and advice.batch == 16 and advice.optimizer == "SGD"
+    assert advice.coupled == 0 and advice.values is None and advice.layers == ()
+    assert advice.sizes[:3] == (1, 2, 4) and list(advice.passes) == sorted(advice.passes) and advice.update >= 0
+    assert advice.steps[0] == 0 and advice.losses[-1] < advice.losses[0]
+    assert all(low <= value <= high for low, value, high in zip(advice.lows, advice.signals, advice.highs, strict=True))
+    assert advice.example_bytes > 0 and advice.largest is None and advice.memory is None
+    assert choose_plan(advice).plan.batch <= 256
+
+
+def test_model_gradients_loader_and_every_random_stream_stay_as_they_were():
+    model, own = small("batch"), torch.Generator().manual_seed(3)
+    given = loader(generator=own)
+    model(blobs().x).sum().backward()  # gradients and running statistics that must stay
+    model[0].eval()
+    before = copy.deepcopy(model.state_dict())
+    gradients, modes = [p.grad.clone() for p in model.parameters()], [m.training for m in model.modules()]
+    streams = torch.get_rng_state(), own.get_state(), np.random.get_state()[1].copy(), random.getstate()
+    advise(model, cross_entropy, given, **QUICK)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert all(torch.equal(a, p.grad) for a, p in zip(gradients, model.parameters(), strict=True))
+    assert modes == [m.training for m in model.modules()]
+    assert torch.equal(streams[0], torch.get_rng_state()) and torch.equal(streams[1], own.get_state())
+    assert (streams[2] == np.random.get_state()[1]).all() and streams[3] == random.getstate()
+    assert not any(m._forward_hooks for m in model.modules())
+
+
+def test_batchnorm_is_found_with_its_layers_and_never_timed_on_one_example():
+    advice = advise(small("batch"), cross_entropy, loader(), **QUICK)
+    assert advice.coupled == 1 and advice.layers == ("1",) and advice.values == 1 and advice.sizes[0] == 2
+    assert choose_plan(advice, wanted=64).plan.micro_batch >= min(16, advice.sizes[-1])
+
+
+def test_an_artificial_memory_is_tried_and_bounds_the_micro_batch():
+    free = advise(small(), cross_entropy, loader(), **QUICK)
+    room = free.fixed_bytes + 12.5 * free.example_bytes
+    tight = advise(small(), cross_entropy, loader(), memory=room, **QUICK)
+    assert 8 <= tight.largest <= 16 and tight.memory == room and max(tight.sizes) <= tight.largest
+    assert choose_plan(tight).plan.micro_batch <= tight.largest
+    with pytest.raises(Refused, match="not even one example fits"):
+        advise(small(), cross_entropy, loader(), memory=1000, **QUICK)
+
+
+def test_the_noise_of_a_run_is_the_exact_noise_at_its_start_and_end():
+    data, model = blobs(512), small()
+    start = exact_noise(copy.deepcopy(model), cross_entropy, data)
+    looks = short_run(
+        model, cross_entropy, data, SGD, batch=16, steps=40, looks=3, micro_batch=8, accumulation=16, draws=64
+    )
+    end = exact_noise(model, cross_entropy, data)
+    assert [look.step for look in looks] == [0, 20, 40]
+    for noise, look in ((start, looks[0]), (end, looks[-1])):
+        half = look.signal.high - look.signal.low
+        assert abs(1 / noise.scale - look.signal.value) < half  # twice the half width: fixed n, about 4 sd
+        assert half < 1 / noise.scale  # and the interval says something
+
+
+def test_the_same_seed_measures_the_same_noise():
+    runs = [
+        short_run(small(), cross_entropy, blobs(), SGD, batch=16, steps=8, looks=2, draws=4, seed=s) for s in (1, 1, 2)
+    ]
+    assert runs[0] == runs[1] != runs[2]
+
+
+class Endless(IterableDataset):
+    def __iter__(self):
+        data = blobs()
+        return itertools.cycle(zip(data.x, data.y, strict=True))
+
+
+def test_a_loader_without_length_works_and_the_card_says_what_cannot_be_known():
+    from tutorlib.theory.card import markdown
+
+    advice = advise(small(), cross_entropy, DataLoader(Endless(), 16), **QUICK)
+    assert advice.examples is None and advice.read <= 2048
+    page = markdown(advice, choose_plan(advice))
+    assert "has no length" in page and "updates an epoch." not in page
+
+
+class Dict(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = small()
+
+    def forward(self, x):
+        return {"scores": self.net(x)}
+
+
+def strings():
+    return [(["a word"] * 16, torch.zeros(16))]
+
+
+def frozen():
+    return small().requires_grad_(False)
+
+
+class Shouting(nn.Linear):
+    def forward(self, x):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied\nmore")
+
+
+NAN = functools.partial(torch.optim.SGD, lr=1e30)
+PAIR = [(torch.randn(32, 8), torch.zeros(32, dtype=torch.long))]
+HOSTILE = {
+    "strings": (small, cross_entropy, strings, {}, "inputs as a list of str"),
+    "a vector loss": (small, functools.partial(cross_entropy, reduction="none"), loader, {}, "loss returned shape"),
+    "a sum": (small, functools.partial(cross_entropy, reduction="sum"), loader, {}, "loss sums over the examples"),
+    "a plain number": (small, lambda o, y: 1.0, loader, {}, "loss returned a float"),
+    "a detached loss": (small, lambda o, y: cross_entropy(o, y).detach(), loader, {}, "loss has no gradient"),
+    "a NaN loss": (small, lambda o, y: cross_entropy(o, y) * torch.nan, loader, {}, "loss is nan on the first"),
+    "nothing to train": (frozen, cross_entropy, loader, {}, "no trainable parameter"),
+    "rate 0": (small, cross_entropy, loader, {"optimizer": functools.partial(torch.optim.SGD, lr=0.0)}, "not train"),
+    "a wild rate": (small, cross_entropy, loader, {"optimizer": NAN}, "finite|does not train"),
+    "a generator": (small, cross_entropy, lambda: iter(PAIR), {}, "can be read only once"),
+    "no iterable": (small, cross_entropy, lambda: 3, {}, "loader is a int"),
+    "empty": (small, cross_entropy, list, {}, "gave 0 example"),
+    "three of a pair": (small, cross_entropy, lambda: [(1, 2, 3)], {}, "loader gives a tuple"),
+    "unequal": (small, cross_entropy, lambda: [(torch.zeros(9, 8), torch.zeros(8))], {}, "9 inputs with 8 targets"),
+    "a dict of scores": (Dict, cross_entropy, loader, {}, "model returned a dict"),
+    "a model that raises": (lambda: Shouting(8, 4), cross_entropy, loader, {}, "RuntimeError: mat1 and mat2"),
+    "no model": (lambda: "resnet", cross_entropy, loader, {}, "model is a str"),
+    "no loss": (small, None, loader, {}, "loss is a NoneType"),
+    "no time": (small, cross_entropy, loader, {"budget_s": 0}, "budget_s is 0"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_input_ends_in_one_sentence(name):
+    model, loss, given, options, words = HOSTILE[name]
+    with pytest.raises(Refused, match=words) as refused:
+        advise(model(), loss, given(), **{**QUICK, **options})
+    said = str(refused.value)
+    assert "\n" not in said and ("allowed" in said or "averages" in said or "Use" in said)
+
+
+def test_a_refused_model_is_left_alone_too():
+    model = small()
+    before = copy.deepcopy(model.state_dict())
+    stream = torch.get_rng_state()
+    with pytest.raises(Refused, match="does not train"):
+        advise(model, cross_entropy, loader(), optimizer=functools.partial(torch.optim.SGD, lr=0.0), budget_s=1)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert torch.equal(stream, torch.get_rng_state())
+
+
+HANDED = """
+import functools, torch
+from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader, TensorDataset
+def small():
+    torch.manual_seed(0)
+    y = torch.randint(4, (128,))
+    x = torch.randn(4, 8)[y] + 0.3 * torch.randn(128, 8)
+    return (torch.nn.Linear(8, 4), cross_entropy, DataLoader(TensorDataset(x, y), 16),
+            functools.partial(torch.optim.SGD, lr=0.3))
+"""
+
+
+def test_the_command_line_prints_the_card_and_writes_it_where_asked(tmp_path, monkeypatch, capsys):
+    (tmp_path / "handed_to_tutorlib.py").write_text(HANDED)
+    monkeypatch.syspath_prepend(tmp_path)
+    made = ["advise", "handed_to_tutorlib:small", "--budget-s", "2", "--ranks", "2", "--wanted", "32"]
+    main([*made, "--trainer", "DeepSpeed", "--to", str(tmp_path / "card")])
+    page = capsys.readouterr().out
+    assert "Batch 32 = " in page and "× 2 ranks" in page and '"train_batch_size": 32' in page
+    assert (tmp_path / "card" / "card.md").read_text() == page[:-1]
+    assert (tmp_path / "card" / "card.png").read_bytes().startswith(b"\x89PNG")
+    for wrong in (["advise", "no_such:thing"], [*made, "--trainer", "Nobody"], [*made, "--memory", "0.0001"]):
+        with pytest.raises(SystemExit):
+            main(wrong)
+        assert re.search("error: .*allowed", capsys.readouterr().err.replace("\n", " "))

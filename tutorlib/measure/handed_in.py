@@ -1,0 +1,148 @@
+"""What a learner hands in: a model, a loss and a loader, read without a trace and refused in one sentence."""
+
+import copy
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from tutorlib.errors import Refused
+from tutorlib.measure.guards import check_loss_of
+from tutorlib.measure.per_example import trainable
+from tutorlib.nn.data import Data
+from tutorlib.nn.device import same_randomness
+
+LEAST = 16  # examples: fewer say nothing about noise
+PAIRS = "allowed: pairs (inputs, targets) of tensors with the examples along the first axis. Wrap it in one that picks"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Examples read from a loader, how many it gives at a time and has in all (``None``: it does not say)."""
+
+    data: Data
+    own_batch: int
+    examples: int | None
+    seconds_per_example: float
+
+
+@contextmanager
+def untouched(model: nn.Module, loader) -> Iterator[nn.Module]:
+    """A copy of ``model`` in training mode; random streams, the loader's own too, go on as if nothing had been."""
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    owners = [
+        loader,
+        getattr(loader, "sampler", None),
+        getattr(getattr(loader, "batch_sampler", None), "sampler", None),
+    ]
+    generators = {id(g): g for o in owners if isinstance(g := getattr(o, "generator", None), torch.Generator)}
+    states = {key: generator.get_state() for key, generator in generators.items()}
+    try:
+        with same_randomness(device):
+            yield copied(model)
+    finally:
+        for key, generator in generators.items():
+            generator.set_state(states[key])
+
+
+def copied(model: nn.Module) -> nn.Module:
+    try:
+        twin = copy.deepcopy(model).train()
+    except Exception as error:
+        raise Refused(
+            f"model cannot be copied ({type(error).__name__}: {error}); allowed: one that copy.deepcopy takes, for "
+            "yours is left alone"
+        ) from error
+    twin.zero_grad()
+    return twin
+
+
+def check_handed_in(model, loss, loader) -> None:
+    if not isinstance(model, nn.Module):
+        raise Refused(f"model is a {type(model).__name__}; allowed: a torch.nn.Module")
+    trainable(model)
+    if not callable(loss):
+        raise Refused(f"loss is a {type(loss).__name__}; allowed: a function (outputs, targets) → one number")
+    if isinstance(loader, Iterator):
+        raise Refused(
+            f"loader is a {type(loader).__name__} that can be read only once, and reading would use it up; allowed: an "
+            "iterable that starts anew, a DataLoader or a list say"
+        )
+    if not isinstance(loader, Iterable):
+        raise Refused(f"loader is a {type(loader).__name__}; allowed: an iterable of pairs (inputs, targets)")
+
+
+def read(loader, most: int, seconds: float, device: torch.device) -> Sample:
+    """Up to ``most`` examples, or as many as ``seconds`` bring, from a loader that may be endless."""
+    parts, count, own_batch, began = [], 0, 0, time.perf_counter()
+    for given in loader:
+        parts.append(pair(given))
+        own_batch = max(own_batch, len(parts[-1][0]))
+        count += len(parts[-1][0])
+        if count >= most or time.perf_counter() - began > seconds:
+            break
+    took = time.perf_counter() - began
+    if count < LEAST:
+        raise Refused(f"loader gave {count} example(s); allowed: at least {LEAST}, for noise needs something to differ")
+    shapes = {(tuple(x.shape[1:]), tuple(y.shape[1:])) for x, y in parts}
+    if len(shapes) > 1:
+        raise Refused(
+            f"loader gives examples of different shapes, {sorted(shapes)[:2]}; allowed: one shape, the longest's. "
+            "Pad them"
+        )
+    x, y = (torch.cat(column)[:most] for column in zip(*parts, strict=True))
+    return Sample(Data(x, y).to(device), own_batch, length_of(loader, own_batch), took / count)
+
+
+def pair(given) -> tuple[torch.Tensor, torch.Tensor]:
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise Refused(f"loader gives a {type(given).__name__}; {PAIRS} yours")
+    for name, part in zip(("inputs", "targets"), given, strict=True):
+        if not isinstance(part, torch.Tensor) or not part.ndim:
+            kind = (
+                f"{type(part).__name__} of {type(part[0]).__name__}" if isinstance(part, list | tuple) and part else ""
+            )
+            raise Refused(f"loader gives {name} as a {kind or type(part).__name__}; {PAIRS} yours")
+    if len(given[0]) != len(given[1]):
+        raise Refused(f"loader gives {len(given[0])} inputs with {len(given[1])} targets; {PAIRS} yours")
+    return given[0].detach(), given[1].detach()
+
+
+def length_of(loader, own_batch: int) -> int | None:
+    """Examples in the data, as far as they say."""
+    for owner, each in ((getattr(loader, "dataset", None), 1), (loader, own_batch)):
+        try:
+            return each * len(owner)
+        except TypeError:  # an iterable without a length
+            continue
+    return None
+
+
+def check_trains(model: nn.Module, loss: Callable, data: Data) -> None:
+    """One small pass: outputs a tensor, the loss one finite number that is a mean over examples and has a gradient."""
+    try:
+        outputs = model(data.x[:LEAST])
+        value = loss(outputs, data.y[:LEAST]) if isinstance(outputs, torch.Tensor) else None
+    except Exception as error:
+        first = str(error).splitlines()[0] if str(error) else ""
+        raise Refused(
+            f"model and loss failed on {LEAST} examples of the loader ({type(error).__name__}: {first}); allowed: a "
+            "loss of model(inputs) and targets. Try these three by hand"
+        ) from error
+    if not isinstance(outputs, torch.Tensor):
+        raise Refused(
+            f"model returned a {type(outputs).__name__}; allowed: one tensor, an example a row. Wrap it in a module "
+            "that returns its scores"
+        )
+    if not isinstance(value, torch.Tensor):
+        raise Refused(f"loss returned a {type(value).__name__}; allowed: a tensor that holds one number")
+    if not value.ndim and not torch.isfinite(value):
+        raise Refused(
+            f"loss is {float(value.detach())} on the first examples; allowed: a finite number. Look at inputs, weights"
+        )
+    if not value.requires_grad:
+        raise Refused("loss has no gradient; allowed: one that follows from the model's parameters. Look for detach()")
+    check_loss_of(model, loss, data)

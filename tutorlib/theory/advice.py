@@ -1,0 +1,200 @@
+"""Advice on a batch as data: what was measured on one model, and the plan that follows from it and nothing else."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+
+from tutorlib.errors import Refused
+from tutorlib.jsonlines import Line
+from tutorlib.theory.noise import check_batch
+from tutorlib.theory.plan import Plan
+from tutorlib.theory.trade_off import StepTime, fit_step_time
+
+# From how many examples on a BatchNorm may stay: see tutorlib.measure.batchnorm, where the source is.
+ENOUGH = 16
+SLACK = 1.2  # a batch is as good as the best if its predicted time is within 20 %
+MOST = 65_536  # examples: where the data do not say how many there are
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A noise scale in examples with its 95 % interval; ``value`` or ``high`` is ``None`` where nothing bounds it."""
+
+    value: float | None
+    low: float
+    high: float | None
+
+    @property
+    def middle(self) -> float:
+        """The number to go by: where |G|² is lost in its noise only the lower bound is left."""
+        return self.low if self.value is None else self.value
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return f"at least {self.low:,.0f}"
+        return f"{self.value:,.0f} ({self.low:,.0f} to {f'{self.high:,.0f}' if self.high else 'no upper bound'})"
+
+
+@dataclass(frozen=True)
+class Advice(Line):
+    """What was measured on one model, loss and loader; ``None`` and empty tuples where it could not be.
+
+    ``coupled`` layers look across the batch, the smallest statistic among them made of ``values`` numbers an example.
+    ``sizes`` are micro-batches, ``passes`` the seconds of a forward and backward pass at each, ``update`` those of
+    the optimizer. Noise is kept as ``signals``, |G|²/tr Σ = 1/B_noise, at ``steps`` of a run at ``batch``: that ratio
+    has an interval even where |G|² is lost in its noise; ``draws`` gradients of ``noise_batch`` each. Bytes of a step:
+    max(floor, fixed + B · an example).
+    """
+
+    optimizer: str
+    batch: int
+    read: int
+    parameters: int
+    loader_seconds: float
+    coupled: int
+    sizes: tuple[int, ...]
+    passes: tuple[float, ...]
+    update: float
+    steps: tuple[int, ...]
+    losses: tuple[float, ...]
+    signals: tuple[float, ...]
+    lows: tuple[float, ...]
+    highs: tuple[float, ...]
+    noise_batch: int
+    draws: int
+    seconds: float
+    examples: int | None = None
+    values: int | None = None
+    layers: tuple[str, ...] = ()
+    fixed_bytes: float | None = None
+    example_bytes: float | None = None
+    floor_bytes: float | None = None
+    memory: float | None = None
+    largest: int | None = None
+
+    def numbers(self) -> dict:
+        """What a record can hold: everything but the words and what is not known."""
+        words = "optimizer", "layers"
+        return {n: value for n, value in dataclasses.asdict(self).items() if n not in words and value is not None}
+
+    @classmethod
+    def of(cls, numbers, optimizer: str) -> "Advice":
+        return cls(optimizer=optimizer, **numbers)
+
+    @property
+    def pace(self) -> StepTime:
+        """Seconds of a pass, p + c·m."""
+        return fit_step_time(self.sizes, self.passes)
+
+    @property
+    def noise(self) -> Scale:
+        """The B_crit that the noise along the run predicts; its interval takes all looks to err the same way."""
+        value, low, high = (critical_from_signals(each, self.batch) for each in (self.signals, self.highs, self.lows))
+        return Scale(value, low or 0.0, high)
+
+    def scale_at(self, look: int) -> Scale:
+        """B_noise at one look of the run."""
+        value, low, high = (1 / s if s > 0 else None for s in (self.signals[look], self.highs[look], self.lows[look]))
+        return Scale(value, low or 0.0, high)
+
+    def seconds_of(self, micro_batch: int, accumulation: int = 1) -> float:
+        """Seconds of one update on one rank; between timed sizes a straight line, beyond them nothing is known."""
+        check_batch(micro_batch, self.sizes[-1], "micro_batch", "the largest that was timed")
+        return self.update + accumulation * float(np.interp(micro_batch, self.sizes, self.passes))
+
+    def largest_in(self, memory: float | None) -> int:
+        """The largest micro-batch that was timed and fits in ``memory`` bytes, with gradients that are kept."""
+        most = self.sizes[-1] if self.largest is None else min(self.sizes[-1], self.largest)
+        if memory is None or self.example_bytes is None:
+            return most
+        fits = int((memory - self.fixed_bytes) // self.example_bytes)
+        return min(most, fits) if self.floor_bytes <= memory and fits >= self.sizes[0] else 0
+
+
+def critical_from_signals(signals, batch: int) -> float | None:
+    """:func:`~tutorlib.theory.trade_off.critical_from_noise` of B_noise = 1/signal; ``None`` if no signal is left.
+
+    Each scale 1/s counts with weight 1/(1 + 1/(sB)): Σ 1/(s + 1/B) over Σ s/(s + 1/B), which allows s = 0.
+    """
+    signals = np.maximum(np.asarray(signals, dtype=float), 0.0)
+    if not signals.any():
+        return None
+    return float((1 / (signals + 1 / batch)).sum() / (signals / (signals + 1 / batch)).sum())
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A plan for the measured model, the batches as good as its own, and what the ends of the noise would choose.
+
+    ``times`` (batch → time to a target over the least) is a prediction: (1 + B_crit/B) · t(B). ``limited`` says that
+    memory, not the clock, set the micro-batch. ``chosen`` is the batch that the prediction prefers, whatever is wanted;
+    ``time`` that of the plan.
+    """
+
+    plan: Plan
+    time: float
+    chosen: int
+    times: dict[int, float]
+    least: int
+    most: int
+    limited: bool
+
+    @property
+    def as_good(self) -> tuple[int, int]:
+        """The smallest and the largest batch within :data:`SLACK` of the least time."""
+        good = [batch for batch, time in self.times.items() if time <= SLACK]
+        return min(good), max(good)
+
+
+def choose_plan(advice: Advice, ranks: int = 1, memory: float | None = None, wanted: int | None = None) -> Choice:
+    """The plan that ``advice`` leads to on ``ranks`` with ``memory`` bytes on each, or the one for a ``wanted`` batch.
+
+    Batches are powers of two times the ranks. Moving gradients between ranks is taken to cost nothing, and every
+    batch to have a rate of its own. Raises ``ValueError`` where not one example fits, or ranks do not divide the batch.
+    """
+    check_batch(ranks, name="ranks")
+    largest, free = advice.largest_in(memory), advice.sizes[-1]
+    if not largest:
+        raise Refused(
+            f"memory is {memory:,.0f} bytes, and a step needs {max(advice.floor_bytes, advice.fixed_bytes):,.0f} "
+            "before the first example; allowed: more than that. Make the model or the optimizer's state smaller"
+        )
+    if wanted is not None and check_batch(wanted, name="wanted") % ranks:
+        raise Refused(f"wanted is {wanted}; allowed: a multiple of {ranks} ranks. Change either")
+    least, most = ranks * advice.sizes[0], advice.examples or MOST
+    batches = [batch for k in range(17) if (batch := least * 2**k) <= max(least, most)]
+    noise = advice.noise
+
+    def seconds(batch: int, largest: int = largest) -> float:
+        return advice.seconds_of(*fastest_pieces(advice, batch, ranks, largest))
+
+    def best(critical: float, **room) -> int:
+        return min(batches, key=lambda batch: (1 + critical / batch) * seconds(batch, **room))
+
+    chosen = best(noise.middle)
+    batch = chosen if wanted is None else wanted
+    parts = fastest_pieces(advice, batch, ranks, largest)
+    best_time = (1 + noise.middle / chosen) * seconds(chosen)
+    return Choice(
+        Plan(advice.examples or batch, *parts, ranks),
+        (1 + noise.middle / batch) * advice.seconds_of(*parts) / best_time,
+        chosen,
+        {b: (1 + noise.middle / b) * seconds(b) / best_time for b in batches},
+        best(noise.low),
+        best(noise.high or noise.middle),
+        fastest_pieces(advice, wanted or best(noise.middle, largest=free), ranks, free)[0] > largest,
+    )
+
+
+def fastest_pieces(advice: Advice, batch: int, ranks: int, largest: int) -> tuple[int, int]:
+    """(micro-batch, accumulation) that make up a rank's share in the least time.
+
+    Where layers look across the batch, of those with :data:`ENOUGH` examples if there are any.
+    """
+    share = batch // ranks
+    sizes = [m for m in range(advice.sizes[0], min(share, largest) + 1) if share % m == 0] or [advice.sizes[0]]
+    if advice.coupled:
+        sizes = [m for m in sizes if m >= ENOUGH] or [max(sizes)]
+    micro_batch = min(sizes, key=lambda m: advice.seconds_of(m, share // m))
+    return micro_batch, share // micro_batch
