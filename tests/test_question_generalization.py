@@ -18,7 +18,7 @@ from tutorlib.plots import question_generalization as plots
 from tutorlib.records import Machine, Run, RunRecord
 from tutorlib.results import Results, column
 from tutorlib.study import find_trial
-from tutorlib.theory.statistics import mean_interval
+from tutorlib.theory.statistics import mean_interval, t_quantile
 from tutorlib.trials import diagonal_net as diagonal_trials
 from tutorlib.trials import fine_tune as fine_trials
 from tutorlib.trials import question_generalization as trials
@@ -459,29 +459,63 @@ def turned(small, large, margin):
     return -value, word
 
 
+def normal(small, large, margin):
+    return formula(small, large, margin, narrow=1.645, wide=1.96)
+
+
+def formula(small, large, margin, narrow=None, wide=None, ddof=1, levels=(0.90, 0.95), size=abs):
+    differences = paired_difference(small, large)
+    error = differences.std(ddof=ddof) / len(differences) ** 0.5
+    narrow, wide = narrow or t_quantile(levels[0], len(differences) - 1), wide or t_quantile(levels[1], len(small) - 1)
+    if size(differences.mean()) + narrow * error < margin:
+        return differences.mean(), "same"
+    return differences.mean(), "different" if size(differences.mean()) - wide * error > margin else "cannot say"
+
+
+def half_signed(small, large, margin):
+    mean, word = fair(small, large, margin)
+    return mean, "cannot say" if word == "different" and mean < 0 else word
+
+
+def zipped(small, large, margin):
+    differences = np.array(list(large.values())) - np.array(list(small.values()))
+    return fair(dict.fromkeys(range(len(differences)), 0.0), dict(enumerate(differences)), margin)
+
+
 def test_the_right_comparison_is_solved():
-    check = check_fair_comparison(fair)
-    assert check.solved, check
+    assert check_fair_comparison(fair).solved and check_fair_comparison(formula).solved
 
 
 @pytest.mark.parametrize(
     "wrong, words",
     [
         (best_seed, "You compared the best seeds"),
-        (unpaired, "that of two separate means also holds what both seeds share"),
+        (unpaired, "of the spread of two separate means"),
         (in_order, "Subtract seed by seed"),
         (not_significant, "p > 0.05 is not 'the same'"),
-        (not_significant, "p < 0.05 says the difference is not zero"),
-        (by_its_mean, "Ask whether the interval is inside"),
+        (by_its_mean, "of the mean alone"),
         (turned, "small minus large"),
-        (lambda *a: 1 / 0, "ZeroDivisionError"),
-        (lambda *a: (0.0, "equal"), "the word is one of same, different, cannot say"),
-        (lambda *a: 0.0, "the word is one of"),
+        (normal, "Student's t is wider"),
+        (functools.partial(formula, ddof=0), "take ddof=1"),
+        (functools.partial(formula, levels=(0.95, 0.95)), "of the 95 % interval for both words"),
+        (functools.partial(formula, levels=(0.90, 0.90)), "of the 90 % interval for both words"),
+        (functools.partial(formula, size=float), "without a look at the sign"),
+        (half_signed, "the sign counts in 'different'"),
+        (zipped, "ValueError: operands could not be broadcast"),
+        (zipped, "A run was lost in `large`: match by seed"),
+        (lambda *a: 1 / 0, "0 of 1 checks pass\n  ✗ it runs: an error of your code, ZeroDivisionError"),
+        (lambda *a: (float("nan"), "same"), "the word is one of same, different, cannot say"),
     ],
 )
-def test_the_usual_mistakes_are_named(wrong, words):
+def test_the_usual_mistakes_are_named_and_a_reason_is_given_once(wrong, words):
     check = check_fair_comparison(wrong)
-    assert not check.solved and words in str(check)
+    assert not check.solved and str(check).count(words) == 1
+    assert str(check).count("the answer of") + str(check).count("the answer where") <= 1  # of several, the likeliest
+
+
+@pytest.mark.parametrize("answer, shown", [((0.0, "equal"), "(0.0, 'equal')"), (0.0, "0.0"), (None, "nothing")])
+def test_what_is_no_answer_is_shown(answer, shown):
+    assert str(check_fair_comparison(lambda *a: answer)).count(f"you returned {shown}, expected") == 10
 
 
 def test_a_paired_difference_keeps_shared_seeds_in_their_order():
