@@ -19,7 +19,7 @@ from tutorlib.measure.landscape import around, between, filter_normalised, losse
 from tutorlib.nn.data import Data
 from tutorlib.nn.models import GPT, make, next_token_loss
 from tutorlib.nn.rescale import rescaled
-from tutorlib.plots.curvature import plot_rescaled, plot_sharpness
+from tutorlib.plots.curvature import plot_errors, plot_rescaled, plot_sharpness
 from tutorlib.records import Machine, Run, RunRecord
 from tutorlib.results import Results
 from tutorlib.trials import Diverged
@@ -454,14 +454,27 @@ def test_every_sentence_on_rescaling_can_fail(name, change, says):
     assert changed[says] == "does not hold"
 
 
-def test_the_figures_show_every_point_that_was_measured():
+def test_the_figures_show_every_point_that_was_measured_and_the_ratios_that_are_judged():
     axes = plot_sharpness(nets(), guess=(12, 20))
     beside = axes.figure.axes[1]
-    assert len(axes.containers) == len(beside.containers) == 9
     heights = {round(float(line.get_ydata()[0]), 3) for line, *_ in axes.containers}
     table = np.exp(np.log(lesson.table(nets(), "sharpness")).mean(axis=0))
-    assert heights == {round(float(value), 3) for value in table.ravel()}
+    assert len(axes.containers) == 9 and heights == {round(float(value), 3) for value in table.ravel()}
+    ratios = [lesson.table(nets(), name) for name in ("sharpness", "adaptive")]
+    ratios = [np.exp(np.log(values[:, -1] / values[:, 0]).mean(axis=0)) for values in ratios]
+    assert [float(line.get_ydata()[0]) for line, *_ in beside.containers] == pytest.approx(np.concatenate(ratios))
     assert "your guess" in axes.get_legend_handles_labels()[1] and "24 seeds" in axes.figure.get_supxlabel()
     assert sum(np.ptp(line.get_ydata()) == 0 and line.get_ydata()[0] == 20 for line in axes.lines) == 1  # 2 ÷ 0.1
+    axes = plot_errors(nets(doubling=1.0))
+    assert [len(each.containers) for each in axes.figure.axes] == [9, 9]
+    assert axes.get_title(loc="left").startswith("+1.0 [")
+    (claimed,) = [line for line in axes.lines if line.get_label() == "half a point a doubling"]
+    assert np.ptp(claimed.get_ydata()) == pytest.approx(1.0) and np.ptp(np.log2(claimed.get_xdata())) == pytest.approx(
+        2
+    )
     axes = plot_rescaled(rescalings())
-    assert len(axes.containers) == 4 * len(lesson.FACTORS) and axes.get_title(loc="left") == "no output moves"
+    assert len(axes.containers) == 4 * len(lesson.FACTORS)
+    assert axes.get_title(loc="left") == "every net here computes the same"
+    (law,) = [line for line in axes.lines if line.get_label() == "c², for large c"]
+    top = next(line for line, *_ in axes.containers if line.get_xdata()[0] == 100)
+    assert law.get_ydata()[-1] == pytest.approx(top.get_ydata()[0]) and law.get_ydata()[0] == law.get_ydata()[-1] / 1e4

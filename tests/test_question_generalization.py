@@ -15,10 +15,14 @@ from tutorlib.measure.fit import fit
 from tutorlib.nn.data import Data
 from tutorlib.nn.models import make
 from tutorlib.plots import question_generalization as plots
+from tutorlib.plots.diagonal_net import plot_diagonal
+from tutorlib.plots.fine_tune import plot_fine_tune, plot_forgotten
+from tutorlib.plots.label_noise import plot_labels
+from tutorlib.plots.stream import plot_stream
 from tutorlib.records import Machine, Run, RunRecord
 from tutorlib.results import Results, column
 from tutorlib.study import find_trial
-from tutorlib.theory.statistics import mean_interval
+from tutorlib.theory.statistics import mean_interval, t_quantile
 from tutorlib.trials import diagonal_net as diagonal_trials
 from tutorlib.trials import fine_tune as fine_trials
 from tutorlib.trials import question_generalization as trials
@@ -26,6 +30,7 @@ from tutorlib.trials import stream as stream_trials
 from tutorlib.trials.mind_the_batchnorm import MOMENTUM, chosen, dealt, problem
 from tutorlib.verdicts import question_generalization as verdicts
 from tutorlib.verdicts.claims import CLAIMS
+from tutorlib.widgets.verdicts import show_verdicts
 
 MACHINE = Machine("cpu", "made up", 1, "3.12.1", "2.6.0", "0.1.0")
 SMALL = {"data": "digits", "held_out": 200, "examples": 60, "width": 16, "wrong": 30, "batch": 6, "steps": 12}
@@ -377,20 +382,60 @@ def test_every_row_on_a_claim_has_its_words():
     assert {"D0-16", "D2-09"} <= set(CLAIMS)
 
 
+def test_rows_that_fold_up_are_rows_and_say_a_settled_word():
+    values = {
+        "four_budgets_digits": audit_as_found,
+        "wrong_labels": labels_as_found,
+        "random_labels": lambda run: {"train": abs(noise(run)), "error": 90 + noise(run)},
+        "diagonal_net": distance_as_found,
+        "once_or_often": stream_as_found,
+        "width_and_batch": lambda run: {"error": float(run.settings["width"]), "train": noise(run)},
+        "fine_tune": tuned_as_found,
+        "sharpness": lambda run: dict.fromkeys(("loss", "sharpness", "adaptive", "error"), 2 + noise(run)),
+        "rescaled": lambda run: dict.fromkeys(("outputs", "sharpness", "box", "adaptive", "error"), 1.0),
+    }
+    rows = {
+        row[:2]
+        for (experiment,), judge in verdicts.VERDICTS
+        if experiment.name in values
+        for row in told(judge, made_up(experiment, values[experiment.name]))
+    }
+    assert {(claim, says) for claim, _, says in verdicts.FOLDED} <= rows
+    assert {word for _, word, _ in verdicts.FOLDED} == {"holds", "holds if", "does not hold"}
+
+
+def test_a_row_that_says_another_word_than_its_lesson_stays_open_and_the_text_has_every_row():
+    right = verdicts.label_verdicts(made_up(label_noise.LABELS, labels_as_found))
+    turned = verdicts.label_verdicts(made_up(label_noise.LABELS, functools.partial(labels_as_found, learns=-1)))
+    for rows, folded in ((right, {"D1-41", "D0-02", "E06"}), (turned, set())):
+        shown, plain = show_verdicts(rows, fold=verdicts.FOLDED), show_verdicts(rows)
+        assert shown.text == plain.text and "<details>" not in plain.html
+        above, _, below = shown.html.partition("<details><summary>")
+        assert {claim for claim in ("D2-09", "D1-41", "D0-02", "E06") if f">{claim}<" in below} == folded
+        assert (above + below).count("<tr><td") == len(rows) and above.startswith("<table>")
+        assert ("… and 3 more rows: D0-02, D1-41, E06</summary>" in shown.html) == bool(folded)
+
+
 def points(axes):
     return [tuple(np.round(line.get_xydata()[0], 6)) for line, *_ in axes.containers]
 
 
-def test_the_figure_of_the_budgets_shows_every_batch_under_every_budget():
+def test_the_figure_of_the_budgets_shows_every_batch_under_every_budget_and_its_paired_difference():
     results = made_up(lesson.DIGITS, audit_as_found)
     mnist1d = made_up(lesson.MNIST1D, lambda run: {"error": 66 + noise(run), "train": 0.0})
     axes = plots.plot_budgets(results, mnist1d, (4, 6))
-    beside = axes.figure.axes[1]
-    assert len(points(axes)) == len(points(beside)) == 12
-    expected = [
-        round(lesson.cell(results, "digits", b, batch).mean(), 6) for b in lesson.BUDGETS for batch in (10, 100, 500)
-    ]
-    assert [y for _, y in points(axes)] == pytest.approx(expected)
+    _, beside, below, right = axes.figure.axes
+    assert len(points(axes)) == 14 and len(points(beside)) == 12 and len(points(right)) == 8
+    cells = [[lesson.cell(results, "digits", b, batch) for batch in (10, 100, 500)] for b in lesson.BUDGETS]
+    assert [y for _, y in points(axes)][:12] == pytest.approx([each.mean() for row in cells for each in row], abs=1e-6)
+    gaps = [each - row[0] for row in cells for each in row[1:]]
+    gaps.append(cells[3][2] - column(results, "error", batch=10, rate=lesson.CALM))
+    low = [gap for gap in gaps if mean_interval(gap).low < plots.TOP]
+    assert [y for _, y in points(below)] == pytest.approx([gap.mean() for gap in low], abs=1e-6)
+    arrows = [text.get_text() for text in below.texts]
+    assert arrows == [f"{gap.mean():.0f}" for gap in gaps if mean_interval(gap).low >= plots.TOP] and arrows
+    bars = [np.ptp(bar[2][0].get_segments()[0][:, 1]) for bar in below.containers]
+    assert bars == pytest.approx([mean_interval(gap).high - mean_interval(gap).low for gap in low])
     assert "your guess" not in beside.get_legend_handles_labels()[1]
     assert "your guess" in axes.get_legend_handles_labels()[1]
     fitted = [line for line in axes.lines if line.get_marker() == "_" and len(line.get_xdata()) == 1]
@@ -399,20 +444,47 @@ def test_the_figure_of_the_budgets_shows_every_batch_under_every_budget():
     }
 
 
+def test_a_figure_of_what_is_judged_has_a_row_for_every_such_verdict():
+    found = made_up(diagonal_net.RECOVER, distance_as_found)
+    axes = plot_diagonal(found, (0.1, 0.2))
+    rows = [v for v in verdicts.noise_verdicts(found) if v.measured.startswith("distance² to the truth, ")]
+    beside = axes.figure.axes[1]
+    assert len(points(axes)) == len(diagonal_net.ARMS) and len(rows) == 7
+    assert points(beside) == [(round(v.estimate, 6), -y) for y, v in enumerate(rows)]
+    names = [label.get_text().replace("\n", " ") for label in beside.get_yticklabels()]
+    assert names == [v.measured.removeprefix("distance² to the truth, ") for v in rows]
+    fine = made_up(fine_tune.TUNED, tuned_as_found)
+    tuned, forgotten = plot_fine_tune(fine, (5, 9)), plot_forgotten(fine)
+    judged = {v.measured: v.estimate for v in verdicts.fine_tune_verdicts(fine)}
+    for figure, prefix in ((tuned, "error, "), (forgotten, "forgotten, ")):
+        expected = [round(value, 6) for name, value in judged.items() if name.startswith(prefix)]
+        assert [x for x, _ in points(figure.figure.axes[1])] == pytest.approx(expected, abs=1e-6) and expected
+    assert len(points(tuned)) == sum(len(plans) for plans in fine_tune.BUDGETS.values())
+    assert len(points(forgotten)) == len(fine_tune.TUNED.points)
+
+
 def test_the_other_figures_show_what_was_measured():
-    labels = plots.plot_labels(made_up(label_noise.LABELS, labels_as_found), (5, 10))
-    assert len(points(labels)) == 9
+    random = made_up(label_noise.RANDOM, lambda run: {"train": 0.0, "error": 90 + noise(run)})
+    noisy = made_up(label_noise.LABELS, labels_as_found)
+    labels = plot_labels(noisy, random, (5, 10))
+    _, middle, right = labels.figure.axes
+    assert len(points(labels)) == 9 and len(points(middle)) == 6 and len(points(right)) == 2
+    gap = label_noise.found(noisy, 30, 100, label_noise.SAME) - label_noise.found(noisy, 30, 10, label_noise.SAME)
+    assert points(middle)[2][1] == pytest.approx(gap.mean(), abs=1e-6)
     (band,) = [each for each in labels.collections if each.get_label() == "your guess"]
     assert {y for _, y in band.get_paths()[0].vertices} == {5, 10}  # an error, not a difference
-    found = made_up(diagonal_net.RECOVER, distance_as_found)
-    assert len(points(plots.plot_diagonal(found, (0.1, 0.2)))) == len(diagonal_net.ARMS)
-    once = plots.plot_stream(made_up(stream.STREAM, stream_as_found), (1, 1.1))
-    assert len(points(once)) == 6 and len(points(once.figure.axes[1])) == 4
-    widths = made_up(lesson.WIDER, lambda run: {"error": float(run.settings["width"]), "train": 0.0})
-    assert sorted(y for _, y in points(plots.plot_widths(widths, (1, 2)))) == [16] * 3 + [64] * 3 + [256] * 3
-    tuned = plots.plot_fine_tune(made_up(fine_tune.TUNED, tuned_as_found), (5, 9))
-    arms = sum(len(plans) for plans in fine_tune.BUDGETS.values())
-    assert len(points(tuned)) == len(points(tuned.figure.axes[1])) == arms
+    once = made_up(stream.STREAM, stream_as_found)
+    axes = plot_stream(once, (1, 1.1))
+    assert [len(points(each)) for each in axes.figure.axes] == [6, 4, 3, 2]
+    ratio = stream.loss(once, 4096) / stream.loss(once, 4096, name="train")
+    assert points(axes.figure.axes[2])[-1][1] == pytest.approx(np.exp(np.log(ratio).mean()), abs=1e-6)
+    widths = made_up(
+        lesson.WIDER, lambda run: {"error": float(run.settings["width"] + run.settings["batch"]), "train": 5}
+    )
+    axes = plots.plot_widths(widths, (1, 2))
+    assert sorted(y for _, y in points(axes)) == sorted(w + b for w in lesson.WIDTHS for b in lesson.BATCHES)
+    assert [y for _, y in points(axes.figure.axes[1])] == [90] * 3 + [490] * 3
+    assert [y for _, y in points(axes.figure.axes[2])] == [w + 95 for w in lesson.WIDTHS]
 
 
 def fair(small, large, margin):
@@ -459,29 +531,63 @@ def turned(small, large, margin):
     return -value, word
 
 
+def normal(small, large, margin):
+    return formula(small, large, margin, narrow=1.645, wide=1.96)
+
+
+def formula(small, large, margin, narrow=None, wide=None, ddof=1, levels=(0.90, 0.95), size=abs):
+    differences = paired_difference(small, large)
+    error = differences.std(ddof=ddof) / len(differences) ** 0.5
+    narrow, wide = narrow or t_quantile(levels[0], len(differences) - 1), wide or t_quantile(levels[1], len(small) - 1)
+    if size(differences.mean()) + narrow * error < margin:
+        return differences.mean(), "same"
+    return differences.mean(), "different" if size(differences.mean()) - wide * error > margin else "cannot say"
+
+
+def half_signed(small, large, margin):
+    mean, word = fair(small, large, margin)
+    return mean, "cannot say" if word == "different" and mean < 0 else word
+
+
+def zipped(small, large, margin):
+    differences = np.array(list(large.values())) - np.array(list(small.values()))
+    return fair(dict.fromkeys(range(len(differences)), 0.0), dict(enumerate(differences)), margin)
+
+
 def test_the_right_comparison_is_solved():
-    check = check_fair_comparison(fair)
-    assert check.solved, check
+    assert check_fair_comparison(fair).solved and check_fair_comparison(formula).solved
 
 
 @pytest.mark.parametrize(
     "wrong, words",
     [
         (best_seed, "You compared the best seeds"),
-        (unpaired, "that of two separate means also holds what both seeds share"),
+        (unpaired, "of the spread of two separate means"),
         (in_order, "Subtract seed by seed"),
         (not_significant, "p > 0.05 is not 'the same'"),
-        (not_significant, "p < 0.05 says the difference is not zero"),
-        (by_its_mean, "Ask whether the interval is inside"),
+        (by_its_mean, "of the mean alone"),
         (turned, "small minus large"),
-        (lambda *a: 1 / 0, "ZeroDivisionError"),
-        (lambda *a: (0.0, "equal"), "the word is one of same, different, cannot say"),
-        (lambda *a: 0.0, "the word is one of"),
+        (normal, "Student's t is wider"),
+        (functools.partial(formula, ddof=0), "take ddof=1"),
+        (functools.partial(formula, levels=(0.95, 0.95)), "of the 95 % interval for both words"),
+        (functools.partial(formula, levels=(0.90, 0.90)), "of the 90 % interval for both words"),
+        (functools.partial(formula, size=float), "without a look at the sign"),
+        (half_signed, "the sign counts in 'different'"),
+        (zipped, "ValueError: operands could not be broadcast"),
+        (zipped, "A run was lost in `large`: match by seed"),
+        (lambda *a: 1 / 0, "0 of 1 checks pass\n  ✗ it runs: an error of your code, ZeroDivisionError"),
+        (lambda *a: (float("nan"), "same"), "the word is one of same, different, cannot say"),
     ],
 )
-def test_the_usual_mistakes_are_named(wrong, words):
+def test_the_usual_mistakes_are_named_and_a_reason_is_given_once(wrong, words):
     check = check_fair_comparison(wrong)
-    assert not check.solved and words in str(check)
+    assert not check.solved and str(check).count(words) == 1
+    assert str(check).count("the answer of") + str(check).count("the answer where") <= 1  # of several, the likeliest
+
+
+@pytest.mark.parametrize("answer, shown", [((0.0, "equal"), "(0.0, 'equal')"), (0.0, "0.0"), (None, "nothing")])
+def test_what_is_no_answer_is_shown(answer, shown):
+    assert str(check_fair_comparison(lambda *a: answer)).count(f"you returned {shown}, expected") == 10
 
 
 def test_a_paired_difference_keeps_shared_seeds_in_their_order():

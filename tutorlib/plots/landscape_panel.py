@@ -37,6 +37,7 @@ def plot_landscape(first, second) -> Axes:
     for axes, record in zip(row, (first, second), strict=False):
         draw_slice(axes, record)
     ring(row[1], first, "0.55")
+    row[1].text(0.03, 0.97, "grey: ring of the left", transform=row[1].transAxes, va="top", fontsize=7)
     row[0].set(ylabel="along a random one")
     row[0].set_xlabel(f"along the sharpest direction ({UNITS[second['ruler']]})", x=1.1)
     line = row[2]

@@ -43,15 +43,15 @@ def look():
         yield
 
 
-def figure(columns: int = 1, height: float = 3.6, ratios=None, panel: bool = False) -> list[Axes]:
-    """Fresh axes in one row, on a figure that pyplot never hears of (callbacks may run on another thread).
+def figure(columns: int = 1, height: float = 3.6, ratios=None, panel: bool = False, rows: int = 1) -> list[Axes]:
+    """Fresh axes, row by row, on a figure that pyplot never hears of (callbacks may run on another thread).
 
     A ``panel`` has fixed margins: fitting them to the labels would take most of a frame's time.
     """
     made = Figure(figsize=(7.0, height), layout=None if panel else "constrained")
     if panel:
         made.subplots_adjust(left=0.1, right=0.985, bottom=0.16, top=0.9, wspace=0.25)
-    return list(made.subplots(1, columns, squeeze=False, width_ratios=ratios)[0])
+    return list(made.subplots(rows, columns, squeeze=False, width_ratios=ratios).ravel())
 
 
 def batch_colour(batch: float, largest: float = 1024):

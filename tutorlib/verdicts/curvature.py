@@ -17,6 +17,21 @@ HELD = (
 )
 
 
+# Rows of the table that fold up while they say this word: twins and controls, which the text agrees with.
+FOLDED = {
+    *(("E09", "holds", says) for says in (
+        "control: the nets that are compared have the same training loss", "… and the small batch stays below it",
+    )),
+    *(("E10", "holds", says) for says in (
+        "control: one layer alone does change the outputs", "… its sharpness does change",
+        "… and ε-sharpness grows, too",
+    )),
+    ("D1-08", "does not hold", "a large batch, as good in training, is worse on new data by a point or more"),
+    ("D2-07", "holds",
+     "control: a net made 5 times as sharp or more by rescaling keeps its error, by construction"),
+}  # fmt: skip
+
+
 def sharpness_verdicts(records) -> list[Verdict]:
     """E09: which of the two moves λ, and by how much, where the training loss is the same."""
     judge = partial(verdict, "E09", held=HELD)

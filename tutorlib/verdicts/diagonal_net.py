@@ -13,6 +13,10 @@ from tutorlib.verdicts.rules import at_most, below, same_ratio, verdict
 SAME, CLOSE, LESS = 1.25, 1.1, 0.8
 
 
+# Rows of the table that fold up while they say this word: twins and controls, which the text agrees with.
+FOLDED = {("E07", "holds", says) for says in ("… and everyone fits the examples", "less noise helps less")}
+
+
 def noise_verdicts(records) -> list[Verdict]:
     """E07 and E08: the same data and fit, with and without noise, and noise without a small batch."""
     judge = partial(verdict, held="a diagonal linear net of 100 coordinates, not a deep one; 40 examples, right labels")

@@ -14,6 +14,20 @@ FLAT = f"a difference clearly beyond {POINT:g} point"
 MANY = "epochs are equal, and updates 30 times as many"
 
 
+# Rows of the table that fold up while they say this word: twins and controls, which the text agrees with.
+FOLDED = {
+    ("D0-17", "does not hold", f"{CLAIMS['D0-17']}: as good as 8 after 3 epochs"),
+    ("D0-17", "holds if", "… after 30 epochs"),
+    ("D0-18", "does not hold", f"{CLAIMS['D0-18']}, at as many updates"),
+    ("D0-18", "holds if", "… at as many epochs"),
+    *(("E22", "holds", says) for says in (
+        "a small batch with ten times the updates is better still",
+        "few epochs at one rate: the larger batch learns less", "… and forgets less",
+        "… control: as the rates were chosen to, both do forget as much",
+    )),
+}  # fmt: skip
+
+
 def fine_tune_verdicts(records) -> list[Verdict]:
     """E22: error on the new task and what is forgotten of the old, by batch, rate and epochs."""
     judge = partial(verdict, held="a small MLP, digits, then 240 mirrored ones; no language model, no instructions")

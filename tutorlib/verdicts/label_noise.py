@@ -14,6 +14,18 @@ CLOSE = 1.0  # points, of the eleven that are left with wrong labels
 FAR = f"a difference clearly beyond {CLOSE:g} point"
 
 
+# Rows of the table that fold up while they say this word: twins and controls, which the text agrees with.
+FOLDED = {
+    *((claim, "does not hold", says) for claim, says in (
+        ("D1-41", f"{CLAIMS['D1-41']}, from 100 to 10"), ("D0-02", CLAIMS["D0-02"]),
+    )),
+    ("E06", "holds", "with right labels the larger batch is the worse one"),
+    *(("E31", "holds", says) for says in (
+        "a small batch learns random labels", "… and so does the full one", "… which says nothing about other images",
+    )),
+}  # fmt: skip
+
+
 def label_verdicts(records) -> list[Verdict]:
     """E06: who overfits wrong labels, at one rate and at rates of their own; right labels are the control."""
     judge = partial(

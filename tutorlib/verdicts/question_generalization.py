@@ -7,6 +7,10 @@ from tutorlib.experiments import question_generalization as lesson
 from tutorlib.experiments.question_generalization import EXAMPLES, FULL, LARGE, OWN_RATE, SAME_RATE, SMALL, UPDATES
 from tutorlib.records import Verdict
 from tutorlib.verdicts import curvature
+from tutorlib.verdicts import diagonal_net as noise
+from tutorlib.verdicts import fine_tune as tuning
+from tutorlib.verdicts import label_noise as labels
+from tutorlib.verdicts import stream as once
 from tutorlib.verdicts.claims import CLAIMS
 from tutorlib.verdicts.diagonal_net import noise_verdicts
 from tutorlib.verdicts.fine_tune import fine_tune_verdicts
@@ -20,6 +24,25 @@ SIGN = "a difference of the other sign"
 HELD = "an MLP with one hidden layer of 64 on 500 examples, momentum, constant rates chosen on other seeds"
 FEW = "all see the examples as often and the epochs are few: it lacks updates"
 MANY = "epochs are equal, and updates 50 times as many"
+
+
+# Rows of the table that fold up while they say this word: twins and controls, which the text agrees with.
+# One set for the whole lesson, over all its modules.
+FOLDED = frozenset({
+    *(("E05", "holds", says) for says in (
+        "… and its training error is as bad", "… or within a point",
+        "… as batch 100 and batch 10 are within half a point",
+        "digits: at an eighth of its best rate batch 10 loses some of its lead",
+        "… and then less than half a point of it is left",
+    )),
+    ("D0-15", "does not hold", f"{CLAIMS['D0-15']}, per example"),
+    ("D0-15", "holds", f"{CLAIMS['D0-15']}, per update"),
+    ("D1-08", "does not hold", f"{CLAIMS['D1-08']}: a point or more"),
+    ("D2-08", "holds if", CLAIMS["D2-08"]),
+    ("D2-12", "holds", "a larger model is better at the full batch, too"),
+    ("D2-15", "holds", CLAIMS["D2-15"]),
+    ("D2-16", "does not hold", CLAIMS["D2-16"]),
+}).union(labels.FOLDED, noise.FOLDED, once.FOLDED, tuning.FOLDED, curvature.FOLDED)  # fmt: skip
 
 
 def budget_verdicts(records) -> list[Verdict]:

@@ -27,14 +27,28 @@ def lines(verdicts: list[Verdict], numbers: bool = True) -> str:
     )
 
 
-def show_verdicts(verdicts: list[Verdict], numbers: bool = True, measured: str = "measured [95 %]") -> Shown:
+def show_verdicts(
+    verdicts: list[Verdict], numbers: bool = True, measured: str = "measured [95 %]", fold: frozenset = frozenset()
+) -> Shown:
     """The table, as HTML for the eye and as lines of text for everything else.
 
     Where the last digits depend on the processor (a loss that first dips under a line, seconds), ``numbers=False``
     leaves them out of the text; the table has them. A row that other seeds do not settle says so.
-    ``measured`` heads the column of numbers, where these are not estimates with intervals.
+    ``measured`` heads the column of numbers, where these are not estimates with intervals. ``fold`` holds rows as
+    (claim, verdict, sentence) that the table folds up under the others. The verdict is part of it: a row that says
+    another word than its lesson expects stays open. The text has every row, in order.
     """
     verdicts = settle(verdicts)
+    folded = [v for v in verdicts if (v.claim, v.verdict, v.says) in fold]
+    page = table([v for v in verdicts if v not in folded], measured)
+    if folded:
+        claims = ", ".join(sorted({v.claim for v in folded}))
+        more = f"… and {len(folded)} more row{'s' * (len(folded) > 1)}: {claims}"
+        page += f"<details><summary>{more}</summary>{table(folded, measured)}</details>"
+    return Shown(None, lines(verdicts, numbers), html=page)
+
+
+def table(verdicts: list[Verdict], measured: str) -> str:
     rows = "".join(
         "<tr>"
         + "".join(
@@ -53,6 +67,4 @@ def show_verdicts(verdicts: list[Verdict], numbers: bool = True, measured: str =
     head = "".join(
         f"<th style='text-align:left'>{h}</th>" for h in ("claim", "it says", measured, "verdict", "small print")
     )
-    return Shown(
-        None, lines(verdicts, numbers), html=f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
