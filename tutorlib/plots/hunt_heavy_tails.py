@@ -126,7 +126,7 @@ def plot_escape(results: Results, guess=None) -> Axes:
         place.plot(
             sizes, [law.gaussian_time(float(h), float(w), held["temperature"]) for h, w in wells], **style.THEORY
         )
-        place.plot(sizes, [law.levy_time(float(w), held["alpha"], held["scale"]) for _, w in wells], **style.THEORY)
+        place.plot(sizes, [law.levy_time(float(w), held["alpha"], escapes.SCALE) for _, w in wells], **style.THEORY)
         place.set_yscale("log")
         style.plain_ticks(place.yaxis, {v: f"{v:g}" for v in (5, 10, 20, 50, 100)})
     for (noise, batch), (label, marker, colour) in NOISES.items():
@@ -137,6 +137,11 @@ def plot_escape(results: Results, guess=None) -> Axes:
         for width in escapes.WIDTHS if not batch else ():
             found = geometric_interval(escapes.mean_time(results, noise, escapes.MIDDLE, width))
             style.point(beside, width, found, colour, results.recorded, marker)
+    for height in (escapes.LOW, escapes.HIGH):
+        found = geometric_interval(escapes.mean_time(results, "levy", height, scale=escapes.LARGE))
+        name = "… at twice the scale" if height == escapes.LOW else None
+        style.point(axes, height, found, "#e69f00", results.recorded, "^", label=name)
+    axes.plot(heights, [law.levy_time(1.0, held["alpha"], escapes.LARGE)] * len(heights), **style.THEORY)
     if guess:
         axes.fill_between([1.16, 1.24], *guess, label="your guess", **style.GUESS)
     axes.set(xlabel="height of the rim", ylabel="mean time to the rim")
