@@ -124,7 +124,9 @@ def test_the_bend_is_0_for_stable_laws_and_not_for_sizes_that_differ():
 def test_controls_are_read_as_gradients_are():
     held = {**lesson.CONTROLS.held, "examples": 400, "draws": 200}
     found = {law: trials.controls(Run("x", {**held, "law": law}, 3), "cpu") for law in lesson.ROWS_OF}
-    assert set(found["gaussian"]) == set(trials.across_minibatches(np.eye(4), np.eye(4), 40, rng()))
+    assert set(found["gaussian"]) == set(
+        trials.across_minibatches(rng().standard_normal((200, 2)), rng(1).standard_normal((200, 2)), 100, rng())
+    )
     assert found["stable 1.5"]["hill_of_examples"][2] < 2.2 < 4 < found["gaussian"]["hill_of_examples"][2]
     bends = {law: float(lesson.bends(np.array([read["log_scales"]]))[0]) for law, read in found.items()}
     assert abs(bends["gaussian"]) < 0.1 and bends["gaussians of many sizes"] < -0.25

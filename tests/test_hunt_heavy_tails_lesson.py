@@ -262,7 +262,7 @@ def test_more_heat_lets_more_walkers_out_and_paths_end_on_the_rim():
 def test_the_escape_panel_stays_where_its_law_holds_and_says_where_not():
     times = [walk(1.5, 0.2, 0.1, height, 1.0, 3)[1][1] for height in (0.5, 1.5)]
     low, high = (np.isfinite(left).mean() for left in times)
-    assert abs(low - high) < 4 * (0.25 * 2 / 200) ** 0.5, "at the first setting a Lévy walker does not see the height"
+    assert abs(low - high) < 4 * (0.25 * 2 / 100) ** 0.5, "at the first setting a Lévy walker does not see the height"
     assert "whatever the height" in EscapePanel().say(1.5, 0.2, 1.0, 1.0, 1)
     assert "counts a little" in EscapePanel().say(1.5, 0.4, 1.0, 1.0, 1)
 

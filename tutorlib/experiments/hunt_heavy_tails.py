@@ -34,8 +34,8 @@ NOISE = Experiment(
     trial="hunt_heavy_tails.noise",
     points=tuple({"model": model, "steps": steps} for model, all_steps in CHECKPOINTS.items() for steps in all_steps),
     print_under="MLP of 9,610 parameters on {examples:,} digits and GPT of 5,616 on as many pieces of 16 letters, "
-    "drawn anew for every seed; SGD, batch 32, rate {rate}; {draws:,} minibatches a batch, with replacement; {coordinates} "
-    "coordinates, {directions} random directions",
+    "drawn anew for every seed; SGD, batch 32, rate {rate}; {draws:,} minibatches a batch, with replacement; "
+    "{coordinates} coordinates, {directions} random directions",
     held={"examples": 1024, "rate": 0.5, "draws": 2048, "coordinates": 48, "directions": 16, "pooled_batch": 256},
     full={"draws": 8192},
     together=("steps",),

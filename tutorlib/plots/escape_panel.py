@@ -9,7 +9,7 @@ from tutorlib.plots import style
 from tutorlib.theory.escape import force
 from tutorlib.theory.tails import stable
 
-WALKERS, STEP, STEPS = 200, 0.04, 1250
+WALKERS, STEP, STEPS = 100, 0.04, 1250
 KEPT = 2  # paths of each noise that are drawn
 COLOURS = ("0.45", "#d55e00")  # Gaussian, Lévy
 

@@ -22,7 +22,7 @@ LAWS = {
 }
 NOISES = {
     ("gaussian", 0): ("Gaussian", "o", "0.15"),
-    ("levy", 0): ("Lévy, α = 1.5", "v", "#d55e00"),
+    ("levy", 0): ("Lévy, scale 0.1", "v", "#d55e00"),
     ("gradient", 1): ("gradients, batch 1", "s", "#0072b2"),
     ("gradient", 16): ("gradients, batch 16", "D", "#56b4e9"),
 }
@@ -62,8 +62,9 @@ def plot_readings(results: Results, guess=None) -> Axes:
     axes.set(xscale="log", yscale="log", xlabel="share of the draws that counts as tail", ylabel="Hill index")
     style.plain_ticks(axes.xaxis, {share: f"{share:.0%}" for share in lesson.SHARES})
     style.plain_ticks(axes.yaxis, {v: f"{v:g}" for v in (1, 1.5, 2, 3, 5, 10, 20, 40)})
-    axes.legend(fontsize=7, loc="upper right", ncols=2)
-    beside.set(xlabel="index of sums (of 64, to 256)", ylim=(len(LAWS) - 0.5, -0.5), xlim=(1.3, 2.3))
+    axes.set_ylim(0.9, 300)  # room for the names above the longest line
+    axes.legend(fontsize=7, loc="upper left", ncols=2, columnspacing=0.8, borderaxespad=0)
+    beside.set(xlabel="index of sums", ylim=(len(LAWS) - 0.5, -0.5), xlim=(1.3, 2.3))
     beside.set_yticks(range(len(LAWS)), [label for label, _, _ in LAWS.values()])
     style.small_print(axes, results, "Dashed: what is true; left, 2, where variance ends")
     return axes
@@ -139,7 +140,7 @@ def plot_escape(results: Results, guess=None) -> Axes:
             style.point(beside, width, found, colour, results.recorded, marker)
     for height in (escapes.LOW, escapes.HIGH):
         found = geometric_interval(escapes.mean_time(results, "levy", height, scale=escapes.LARGE))
-        name = "… at twice the scale" if height == escapes.LOW else None
+        name = "Lévy, scale 0.2" if height == escapes.LOW else None
         style.point(axes, height, found, "#e69f00", results.recorded, "^", label=name)
     axes.plot(heights, [law.levy_time(1.0, held["alpha"], escapes.LARGE)] * len(heights), **style.THEORY)
     if guess:

@@ -54,8 +54,10 @@ def plot_tails(net: tuple[str, int], batch: int, share: float, draw: int) -> Axe
         axes.plot(np.sort(values)[shown], 1 - shown / len(values), line, color=colour, linewidth=1.6, label=name)
         style.point(beside, place, found[name], colour, sideways=True)
     axes.axhline(share, color="0.85", linewidth=1)
-    axes.set(xscale="log", yscale="log", xlim=(0.3, 300), ylim=(0.6 / DRAWS, 1.2), title=f"batch {batch}: share beyond")
-    style.plain_ticks(axes.xaxis, {v: f"{v:g}" for v in (1, 3, 10, 30, 100)})
+    axes.set(
+        xscale="log", yscale="log", xlim=(0.3, 1000), ylim=(0.6 / DRAWS, 1.2), title=f"batch {batch}: share beyond"
+    )
+    style.plain_ticks(axes.xaxis, {v: f"{v:g}" for v in (1, 3, 10, 30, 100, 300)})
     style.plain_ticks(axes.yaxis, {v: f"{v:g}" for v in (1, 0.1, 0.01, 0.001)})
     axes.set_xlabel("size of the noise ÷ its median")
     axes.legend(loc="lower left")

@@ -17,7 +17,7 @@ NETS = {
 
 
 class EscapePanel(Panel):
-    """Two hundred walkers of each noise at the bottom of one well, and when each is over the rim."""
+    """A hundred walkers of each noise at the bottom of one well, and when each is over the rim."""
 
     def __init__(self):
         super().__init__(
