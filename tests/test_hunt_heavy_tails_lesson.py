@@ -150,7 +150,7 @@ def like_walkers(run, same=False):
 
 
 FAILING = {
-    "to Gaussian noise a rim's height is nothing",
+    "to Gaussian noise a rim's height is nothing (control)",
     "… at twice the noise, too",
     "… a middle one, too",
     "… and a low one",

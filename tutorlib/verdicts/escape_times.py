@@ -47,7 +47,7 @@ def law_rows(records) -> tuple:
          equal_to(held["alpha"], slopes(np.log(lesson.WIDTHS), widths), 0.25), "a slope clearly off 1.5",
          "… as a power α of the width"),
         ("E27", "Gaussian time, rim at 1.2 ÷ at 0.5", same_ratio(climbs), "a ratio within 0.8 … 1.25",
-         "to Gaussian noise a rim's height is nothing"),
+         "to Gaussian noise a rim's height is nothing (control)"),
         ("D1-34", f"Lévy time, rim at 1.2 ÷ at 0.5, scale {lesson.SCALE}", same_ratio(jumps),
          "a ratio clearly above 1.25", "jumps do not care how high a barrier is",
          "the noise is α-stable with α < 2, and small"),
