@@ -130,10 +130,12 @@ def test_verdicts_on_gradient_noise_can_hold_and_can_fail():
     changed = {key for key in finite if finite[key] != stable[key]}
     assert finite["D1-35", CLAIMS["D1-35"]] == "holds if" and stable["D1-35", CLAIMS["D1-35"]] == "does not hold"
     assert finite["D1-32", "… at the start, in single coordinates"] == "does not hold"
-    for said in ("sums keep their shape, as α-stable ones do", "… in a small GPT, early"):
-        assert (finite["D1-34", said], stable["D1-34", said]) == ("does not hold", "holds")
+    said = "sums keep their shape, as α-stable ones do"
+    assert (finite["D1-34", said], stable["D1-34", said]) == ("does not hold", "holds")
+    said = "… though that index alone does not tell it from α = 1.9"
+    assert (finite["D1-34", said], stable["D1-34", said]) == ("holds", "does not hold")
     assert stable["D1-33", "… and the same at every threshold, as on a power law"] == "holds"
-    assert len(changed) >= 9, "most rows would have said something else of stable noise"
+    assert len(changed) >= 7, "half of the rows would have said something else of stable noise"
 
 
 def like_walkers(run, same=False):
@@ -149,18 +151,13 @@ def like_walkers(run, same=False):
     return {"time": climb * sooner * jitter(run), "stayed": 0.0, "hopped": hopped}
 
 
-FAILING = {
-    "to Gaussian noise a rim's height is nothing (control)",
-    "… at twice the noise, too",
-    "… a middle one, too",
-    "… and a low one",
-}
+FAILING = {"to Gaussian noise a rim's height is nothing (control)", "… a middle one, too", "… and a low one"}
 
 
 def test_verdicts_on_escape_can_hold_and_can_fail():
     words = told(escape_verdicts(made_up(escapes.ESCAPE, like_walkers)))
     assert {says for (_, says), word in words.items() if word == "does not hold"} == FAILING and len(words) == 13
-    assert [word for word in words.values() if not word.startswith("holds")] == ["does not hold"] * 4
+    assert [word for word in words.values() if not word.startswith("holds")] == ["does not hold"] * 3
     same = told(escape_verdicts(made_up(escapes.ESCAPE, lambda run: like_walkers(run, same=True))))
     assert same["D1-34", "jumps do not care how high a barrier is"] == "does not hold"
     assert same["D0-07", "… out of a small pit, and seldom out of a deeper one"] != "holds"
@@ -192,7 +189,7 @@ def test_verdicts_on_bought_noise_can_hold_and_can_fail():
         "… and with the right size in every parameter it does",
     }
     for claim in ("D1-36", "D1-39"):
-        assert bought_words(**{bought.GAUSSIAN: 0.53})[claim, CLAIMS[claim]] == "does not hold"
+        assert bought_words(**{bought.GAUSSIAN: 0.6})[claim, CLAIMS[claim]] == "does not hold"
     assert bought_words(**{bought.ISOTROPIC: 0.5})["D1-37", CLAIMS["D1-37"]] == "does not hold"
     assert bought_words(**{bought.PENALTY: 0.6})["E28", "a penalty buys more than half of it"] == "does not hold"
     nothing = bought_words(**{bought.SMALL: 0.64})
