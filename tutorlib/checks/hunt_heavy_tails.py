@@ -15,27 +15,31 @@ def check_hill(function: Callable) -> Check:
     check = Check("Hill index")
     values = np.random.default_rng(0).standard_t(3, 2000)
     expected = hill(values, TOP).value
-    answer = attempt(lambda: float(function(values.copy(), TOP)))
+    answer = attempt(function, values.copy(), TOP)
     failed = f"an error of your code, {type(answer).__name__}: {answer}" if isinstance(answer, Exception) else ""
+    if not failed and (answer is None or np.ndim(answer)):
+        failed = f"return one number; this is {'None' if answer is None else f'an array of shape {np.shape(answer)}'}"
     check.add("it runs", not failed, failed)
     if failed:
         return check
+    answer = float(answer)
     check.add(f"Student's t₃, the {TOP} largest of 2,000", _near(answer, expected), _why(answer, values, expected))
     other, right = attempt(lambda: float(function(values.copy(), 400))), hill(values, 400).value
     fewer = attempt(lambda: float(function(values.copy(), 25)))
     check.add(
         "another threshold, another number",
         _near(other, right) and _near(fewer, hill(values, 25).value),
-        f"with top = 400 you returned {_shown(other)}, expected {right:.3f}: take `top` as it is given",
+        f"with top = 400 you returned {_shown(other)}, expected {right:.3f}"
+        + (": take `top` as it is given" if _near(other, answer) else ""),
     )
     shrunk = attempt(lambda: float(function(values / 1000, TOP)))
     check.add(
-        "the unit of the values does not matter", _near(shrunk, expected), "values in another unit gave another index"
+        "the unit of the values does not matter", _near(shrunk, answer), "values in another unit gave another index"
     )
     flipped = attempt(lambda: float(function(-values, TOP)))
     check.add(
         "−x has the tail of x",
-        _near(flipped, expected),
+        _near(flipped, answer),
         "the threshold is tied to the sign: take absolute values before you sort",
     )
     columns = values.reshape(400, 5) * np.array([1.0, 2.0, 4.0, 8.0, 16.0])

@@ -7,7 +7,7 @@ from tutorlib.results import Results, column
 
 RATE = 0.02
 # What each arm adds to the full batch. "noise" names a function of theory/bought_noise.py, "batch" whose noise it is.
-NOTHING = {"noise": "none", "batch": 1.0, "rate": RATE, "isotropic": 0.0, "penalty": 0.0}
+NOTHING = {"noise": "none", "batch": 1.0, "rate": RATE, "isotropic": 0.0, "apart": 0.0, "penalty": 0.0}
 
 
 def arm(name: str, **changes) -> dict:
@@ -19,12 +19,13 @@ ARMS = (
     arm("full batch, 8 × the rate", rate=8 * RATE),
     arm("batch 1", noise="minibatch"),
     arm("Gaussian weights", noise="gaussian"),
-    arm("±1 weights", noise="rademacher"),
+    arm("1 ± sd weights", noise="rademacher"),
     arm("Student-t weights", noise="student"),
-    arm("isotropic, same trace", isotropic=1.0),
+    arm("all directions, same trace", isotropic=1.0),
+    arm("each parameter apart", apart=1.0),
     arm("penalty", penalty=RATE / 4),
 )
-FULL, FAST, SMALL, GAUSSIAN, SIGNS, STUDENT, ISOTROPIC, PENALTY = (a["arm"] for a in ARMS)
+FULL, FAST, SMALL, GAUSSIAN, SIGNS, STUDENT, ISOTROPIC, APART, PENALTY = (a["arm"] for a in ARMS)
 HELD = {"examples": 40, "inputs": 100, "nonzero": 5, "length": 120.0}
 PRINT = (
     "Diagonal linear net from 0.1, {examples} examples, {inputs} inputs, {nonzero} of them used; data of its own for "
@@ -58,6 +59,20 @@ JUMPS = Experiment(
 )
 MILD, WILD, DOUBLE = (a["arm"] for a in JUMPS.points)
 
+TWICE = Experiment(
+    name="bought_at_twice_the_rate",
+    question="And at the rate where batch 1 gains most?",
+    trial="bought_noise.diagonal",
+    points=tuple(
+        arm(name, noise=noise, rate=2 * RATE)
+        for name, noise in ((FULL, "none"), (SMALL, "minibatch"), (GAUSSIAN, "gaussian"))
+    ),
+    print_under=f"{PRINT}; rate 0.04, half as many steps",
+    held=HELD,
+    together=("seed",),
+    seeds=24,
+)
+
 PRICE = Experiment(
     name="price_of_noise",
     question="What does one step with bought noise cost?",
@@ -80,10 +95,13 @@ def over(records, name: str, other: str) -> np.ndarray:
     return errors(records, name) / errors(records, other)
 
 
-def closed(records, name: str) -> np.ndarray:
-    """What an arm closes of the way from the full batch to batch 1 minus half of it, in logarithms of the error."""
+def gaps(records, name: str) -> np.ndarray:
+    """What an arm closes, and what batch 1 does, of the logarithm of the full batch's error: (seeds, 2).
+
+    Their means' ratio is the share of batch 1's gain that the arm buys: 1 for all of it, 0 for nothing.
+    """
     full, small, other = (np.log(errors(records, n)) for n in (FULL, SMALL, name))
-    return (full - other) - 0.5 * (full - small)
+    return np.stack([full - other, full - small], axis=1)
 
 
 def ends(jumps: Results, name: str) -> dict[int, float]:

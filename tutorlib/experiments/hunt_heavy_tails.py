@@ -4,7 +4,7 @@ import numpy as np
 
 from tutorlib.records import Experiment, grid
 from tutorlib.results import column
-from tutorlib.theory.statistics import slopes
+from tutorlib.theory.tails import bend
 
 BATCHES = (1, 4, 16, 64, 256)
 FACTOR = 4  # from each batch to the next
@@ -13,6 +13,8 @@ TAIL = 0.05
 LAWS = ("gaussian", "gaussian length, 50-d", "student 3", "stable 1.9", "stable 1.5", "gaussians of many sizes")
 # Which law is stable, that is: keeps its shape under sums, and with which α.
 STABLE = {"gaussian": 2.0, "stable 1.9": 1.9, "stable 1.5": 1.5}
+# Rows of one law in every direction, for the pipeline that reads gradients.
+ROWS_OF = ("gaussian", "student 3", "stable 1.9", "stable 1.5", "gaussians of many sizes")
 CHECKPOINTS = {"mlp": (0, 100, 600), "gpt": (0, 100)}
 
 READINGS = Experiment(
@@ -20,11 +22,10 @@ READINGS = Experiment(
     question="What do the instruments read when the answer is known?",
     trial="hunt_heavy_tails.readings",
     points=grid(law=LAWS),
-    print_under="{draws:,} draws a law and seed; Hill index from the largest 5 %; index of sums from differences of "
-    "two draws, sums of 1 to 256; stability test on {columns} columns of {draws_a_test} draws, {tests} times a seed",
-    held={"draws": 4096, "columns": 16, "draws_a_test": 256, "tests": 10},
+    print_under="{draws:,} draws a law and seed; index of sums from differences of two draws, sums of 64 and 256",
+    held={"draws": 4096},
     side_by_side=True,
-    seeds=12,
+    seeds=36,
 )
 
 NOISE = Experiment(
@@ -33,14 +34,26 @@ NOISE = Experiment(
     trial="hunt_heavy_tails.noise",
     points=tuple({"model": model, "steps": steps} for model, all_steps in CHECKPOINTS.items() for steps in all_steps),
     print_under="MLP of 9,610 parameters on {examples:,} digits and GPT of 5,616 on as many pieces of 16 letters, "
-    "drawn anew for every seed; "
-    "SGD, batch 32, rate {rate}; {draws:,} minibatches a batch, with replacement; {coordinates} "
-    "coordinates, {directions} random directions; pooled: all coordinates of one minibatch of {pooled_batch}",
+    "drawn anew for every seed; SGD, batch 32, rate {rate}; {draws:,} minibatches a batch, with replacement; "
+    "{coordinates} coordinates, {directions} random directions",
     held={"examples": 1024, "rate": 0.5, "draws": 2048, "coordinates": 48, "directions": 16, "pooled_batch": 256},
     full={"draws": 8192},
     together=("steps",),
     side_by_side=True,
     seeds=16,
+)
+
+CONTROLS = Experiment(
+    name="tail_controls",
+    question="What does the same pipeline read on rows of known laws?",
+    trial="hunt_heavy_tails.controls",
+    points=grid(law=ROWS_OF),
+    print_under="{examples:,} rows in place of examples' gradients, {directions} columns, every row of a size of its "
+    "own; {draws:,} minibatches a batch, with replacement",
+    held={name: NOISE.held[name] for name in ("examples", "draws", "directions")},
+    full=NOISE.full,
+    side_by_side=True,
+    seeds=NOISE.seeds,
 )
 
 ROWS = Experiment(
@@ -76,7 +89,6 @@ def over_law(records, model: str, steps: int, batch: int) -> np.ndarray:
     return measured * batch / noise_column(records, "of_examples", model, steps)
 
 
-def kurtosis_slopes(records, model: str, steps: int) -> np.ndarray:
-    """Slope of log kurtosis against log batch, 1 to 64, in random directions: one a seed; the law says −1."""
-    rows = noise_column(records, "directed", model, steps)[:, :4]
-    return slopes(np.log(BATCHES[:4]), np.log(rows))
+def bends(log_scales) -> np.ndarray:
+    """Change of 1/α from the first factor of the batch to the last (seeds,): 0 for every stable law."""
+    return bend(log_scales) / np.log(FACTOR)

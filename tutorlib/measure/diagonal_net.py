@@ -58,6 +58,7 @@ def train(
     seeds: Sequence,
     start: float = 0.1,
     isotropic: float = 0.0,
+    apart: float = 0.0,
     penalty: float = 0.0,
 ) -> np.ndarray:
     """β (replicas, inputs) after ``steps`` updates on mean ½ w r², all examples at once; NaN where a replica diverged.
@@ -65,7 +66,8 @@ def train(
     ``weights(rng, (steps, examples))`` draws what every example counts in every step: 1 for gradient descent, counts
     for a minibatch, anything of mean 1 for bought noise. ``rate`` is one number or one a replica; a seed draws the
     same at every rate. ``isotropic`` = 1/B adds Gaussian noise of equal size in all directions, its trace that of batch
-    B here and now. ``penalty`` adds λ · mean |g_i|² to the loss, with its gradient.
+    B here and now; ``apart`` = 1/B adds it to every parameter apart, each as noisy as under batch B: no direction, but
+    the sizes. ``penalty`` adds λ · mean |g_i|² to the loss, with its gradient.
     """
     (replicas, examples, inputs), squares, rate = task.x.shape, task.x**2, np.reshape(rate, (-1, 1))
     for name, given, allowed in (("seeds", len(seeds), (replicas,)), ("rate", len(rate), (1, replicas))):
@@ -84,14 +86,18 @@ def train(
             towards = signs * pull * w
             if isotropic or penalty:
                 lengths = 4 * times(squares, both.sum(axis=0))  # |g_i|² = r_i² · this
-            if isotropic:
-                trace = isotropic / examples * (residual**2 * lengths).mean(axis=1, keepdims=True)
+            if apart or penalty:
+                slopes = 4 * times(squares, residual**2, back=True) / examples  # mean g_i² of a parameter is w² · this
+            if isotropic or apart:
                 noise = np.stack([rng.standard_normal((2, inputs)) for rng in rngs], axis=1)
+            if isotropic:
+                trace = isotropic * (residual**2 * lengths).mean(axis=1, keepdims=True)
                 towards += np.sqrt(trace / (2 * inputs)) * noise
+            if apart:
+                towards += w * np.sqrt(apart * slopes) * noise
             if penalty:
                 first = 4 * times(task.x, residual * lengths, back=True) / examples
-                second = 8 * times(squares, residual**2, back=True) / examples
-                towards += penalty * w * (second + signs * first)
+                towards += penalty * w * (2 * slopes + signs * first)
             w -= rate * towards
         return w[0] ** 2 - w[1] ** 2
 

@@ -22,17 +22,21 @@ LAWS = {
 }
 NOISES = {
     ("gaussian", 0): ("Gaussian", "o", "0.15"),
-    ("levy", 0): ("Lévy, α = 1.5", "v", "#d55e00"),
+    ("levy", 0): ("Lévy, scale 0.1", "v", "#d55e00"),
     ("gradient", 1): ("gradients, batch 1", "s", "#0072b2"),
     ("gradient", 16): ("gradients, batch 16", "D", "#56b4e9"),
 }
 CHECKPOINTS = {
     ("mlp", 0): ("MLP, start", "o", "0.55"),
-    ("mlp", 100): ("MLP, 100 steps", "s", "#0072b2"),
     ("mlp", 600): ("MLP, 600 steps", "D", "0.15"),
-    ("gpt", 0): ("GPT, start", "^", "#e69f00"),
-    ("gpt", 100): ("GPT, 100 steps", "v", "#d55e00"),
+    ("gpt", 100): ("GPT, 100 steps", "s", "#0072b2"),
 }
+CONTROLS = {
+    "gaussian": ("rows, Gaussian", "P", "#cc79a7"),
+    "stable 1.9": ("rows, α-stable, 1.9", "^", "#e69f00"),
+    "stable 1.5": ("rows, α-stable, 1.5", "v", "#d55e00"),
+}
+VISIBLE = 0.05  # the least excess kurtosis that is drawn
 
 
 @style.look()
@@ -48,6 +52,7 @@ def plot_readings(results: Results, guess=None) -> Axes:
             found = geometric_interval(read[:, at])
             style.point(axes, share, found, colour, results.recorded, marker, size=5)
         axes.plot(lesson.SHARES, [geometric_interval(row).value for row in read.T], color=colour, linewidth=0.8)
+        axes.plot([], [], marker=marker, color=colour, linewidth=0.8, markersize=5, label=LAWS[name][0])
         scales = lesson.law_column(results, "log_scales", name)
         style.point(beside, place, mean_interval(lesson.scales_index(scales)), colour, results.recorded, marker, True)
         if name in lesson.STABLE:
@@ -57,44 +62,56 @@ def plot_readings(results: Results, guess=None) -> Axes:
     axes.set(xscale="log", yscale="log", xlabel="share of the draws that counts as tail", ylabel="Hill index")
     style.plain_ticks(axes.xaxis, {share: f"{share:.0%}" for share in lesson.SHARES})
     style.plain_ticks(axes.yaxis, {v: f"{v:g}" for v in (1, 1.5, 2, 3, 5, 10, 20, 40)})
-    beside.set(xlabel="index of sums, 64 to 256", ylim=(len(LAWS) - 0.5, -0.5), xlim=(1.3, 2.3))
+    axes.set_ylim(0.9, 300)  # room for the names above the longest line
+    axes.legend(fontsize=7, loc="upper left", ncols=2, columnspacing=0.8, borderaxespad=0)
+    beside.set(xlabel="index of sums", ylim=(len(LAWS) - 0.5, -0.5), xlim=(1.3, 2.3))
     beside.set_yticks(range(len(LAWS)), [label for label, _, _ in LAWS.values()])
     style.small_print(axes, results, "Dashed: what is true; left, 2, where variance ends")
     return axes
 
 
 @style.look()
-def plot_noise(results: Results, guess=None) -> Axes:
-    """Excess kurtosis and Hill index of gradient noise against batch, in random directions.
+def plot_noise(results: Results, controls: Results, guess=None) -> Axes:
+    """Left: excess kurtosis against batch. Right: 1/α of every factor of the batch, flat on an α-stable law.
 
     ``guess`` is the excess kurtosis of the late MLP at the largest batch.
     """
-    axes, beside = style.figure(columns=2, height=4.0)
-    for (model, steps), (label, marker, colour) in CHECKPOINTS.items():
-        rows = lesson.noise_column(results, "directed", model, steps)
-        hills = lesson.noise_column(results, "hill", model, steps)
-        if (single := lesson.noise_column(results, "of_directions", model, steps).mean()) > 1:
-            axes.plot(lesson.BATCHES, single / np.array(lesson.BATCHES), **style.THEORY)
+    axes, beside = style.figure(columns=2, height=4.8)
+    for look, kurtosis, scales in noise_series(results, controls):
+        name, marker, colour = look
         for at, batch in enumerate(lesson.BATCHES):
-            name = label if at == 0 else None
-            style.point(axes, batch, mean_interval(rows[:, at]), colour, results.recorded, marker, label=name, size=5)
-            style.point(beside, batch, mean_interval(hills[:, at]), colour, results.recorded, marker, size=5)
-    beside.axhline(2, color="0.75", linewidth=1)
-    axes.set_yscale("symlog", linthresh=0.5)
-    style.plain_ticks(axes.yaxis, {v: f"{v:g}" for v in (-0.5, 0, 0.5, 1, 3, 10, 30, 100)})
-    axes.set(ylabel="excess kurtosis, random directions")
-    beside.set(ylabel="Hill index, largest 5 %", ylim=(0, None))
+            found = mean_interval(kurtosis[:, at])
+            if found.low > VISIBLE:
+                style.point(axes, batch, found, colour, results.recorded, marker, size=5)
+        if kurtosis[:, 0].mean() > 1:
+            axes.plot(lesson.BATCHES, kurtosis[:, 0].mean() / np.array(lesson.BATCHES), **style.THEORY)
+        growth = np.diff(scales, axis=1) / np.log(lesson.FACTOR)
+        for at, batch in enumerate(lesson.BATCHES[:-1]):
+            label = name if at == 0 else None
+            style.point(
+                beside, batch, mean_interval(growth[:, at]), colour, results.recorded, marker, label=label, size=5
+            )
+        beside.plot(lesson.BATCHES[:-1], growth.mean(axis=0), color=colour, linewidth=0.8)
+    axes.set(yscale="log", ylim=(VISIBLE, 400), ylabel="excess kurtosis, random directions")
+    style.plain_ticks(axes.yaxis, {v: f"{v:g}" for v in (0.1, 0.3, 1, 3, 10, 30, 100, 300)})
     if guess:
         axes.fill_between([200, 330], *guess, label="your guess", **style.GUESS)
-    for each in (axes, beside):
-        style.batch_axis(each, lesson.BATCHES)
-    axes.legend(fontsize=8)
-    style.small_print(
-        axes,
-        results,
-        "Dashed: κ/B; line: 2, below which a law has no variance; what a Gaussian reads: the figure before",
-    )
+        axes.legend(fontsize=8)
+    style.batch_axis(axes, lesson.BATCHES)
+    style.batch_axis(beside, lesson.BATCHES[:-1], "batch b, from b to 4 b")
+    beside.set(ylabel="1/α: growth of sums")
+    beside.legend(fontsize=8)
+    more = f"Dashed: κ/B from batch 1; left, intervals that reach below {VISIBLE} are not drawn; rows: controls"
+    style.small_print(axes, results, more)
     return axes
+
+
+def noise_series(results: Results, controls: Results):
+    """Look, kurtosis and log scales of every net and control that is drawn."""
+    for place, look in CHECKPOINTS.items():
+        yield look, *(lesson.noise_column(results, name, *place) for name in ("directed", "log_scales"))
+    for rows_of, look in CONTROLS.items():
+        yield look, *(lesson.law_column(controls, name, rows_of) for name in ("directed", "log_scales"))
 
 
 @style.look()
@@ -110,7 +127,7 @@ def plot_escape(results: Results, guess=None) -> Axes:
         place.plot(
             sizes, [law.gaussian_time(float(h), float(w), held["temperature"]) for h, w in wells], **style.THEORY
         )
-        place.plot(sizes, [law.levy_time(float(w), held["alpha"], held["scale"]) for _, w in wells], **style.THEORY)
+        place.plot(sizes, [law.levy_time(float(w), held["alpha"], escapes.SCALE) for _, w in wells], **style.THEORY)
         place.set_yscale("log")
         style.plain_ticks(place.yaxis, {v: f"{v:g}" for v in (5, 10, 20, 50, 100)})
     for (noise, batch), (label, marker, colour) in NOISES.items():
@@ -121,6 +138,11 @@ def plot_escape(results: Results, guess=None) -> Axes:
         for width in escapes.WIDTHS if not batch else ():
             found = geometric_interval(escapes.mean_time(results, noise, escapes.MIDDLE, width))
             style.point(beside, width, found, colour, results.recorded, marker)
+    for height in (escapes.LOW, escapes.HIGH):
+        found = geometric_interval(escapes.mean_time(results, "levy", height, scale=escapes.LARGE))
+        name = "Lévy, scale 0.2" if height == escapes.LOW else None
+        style.point(axes, height, found, "#e69f00", results.recorded, "^", label=name)
+    axes.plot(heights, [law.levy_time(1.0, held["alpha"], escapes.LARGE)] * len(heights), **style.THEORY)
     if guess:
         axes.fill_between([1.16, 1.24], *guess, label="your guess", **style.GUESS)
     axes.set(xlabel="height of the rim", ylabel="mean time to the rim")
@@ -132,7 +154,7 @@ def plot_escape(results: Results, guess=None) -> Axes:
 
 @style.look()
 def plot_bought(results: Results, guess=None) -> Axes:
-    """Error of every arm over that of the full batch; ``guess``: isotropic noise of the same trace."""
+    """Error of every arm over that of the full batch; ``guess``: Gaussian weights."""
     (axes,) = style.figure(height=3.8)
     names = [arm["arm"] for arm in bought.ARMS]
     for place, name in enumerate(names[1:]):
@@ -141,10 +163,12 @@ def plot_bought(results: Results, guess=None) -> Axes:
     axes.axvline(1, **style.THEORY)
     axes.axvline(geometric_interval(bought.over(results, bought.SMALL, bought.FULL)).value, color="0.75", linewidth=1)
     if guess:
-        rows, place = len(names) - 1, names[1:].index(bought.ISOTROPIC)
+        rows, place = len(names) - 1, names[1:].index(bought.GAUSSIAN)
         low, high = (1 - (place + side) / rows for side in (1, 0))
         axes.axvspan(*guess, ymin=low, ymax=high, label="your guess", **style.GUESS)
     axes.set_yticks(range(len(names) - 1), names[1:])
-    axes.set(ylim=(len(names) - 1.5, -0.5), xlabel="error ÷ that of the full batch at the same rate, geometric mean")
+    axes.set(
+        ylim=(len(names) - 1.5, -0.5), xlabel="error (squared distance from the true weights) ÷ that of the full batch"
+    )
     style.small_print(axes, results, "Dashed: the full batch; line: batch 1")
     return axes

@@ -24,6 +24,7 @@ def diagonal(runs: list[Run], device: str) -> list:
         steps=round(s["length"] / s["rate"]),
         seeds=seeds,
         isotropic=s["isotropic"],
+        apart=s["apart"],
         penalty=s["penalty"],
     )
     return outcomes(task, beta)

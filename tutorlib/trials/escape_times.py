@@ -14,13 +14,20 @@ from tutorlib.trials.hunt_heavy_tails import problem
 
 
 def escape(runs: list[Run], device: str) -> list[dict]:
-    """Mean time to the rim of each seed's walkers; ``stayed`` is the share that never left."""
+    """Mean time to the rim of each seed's walkers; ``stayed`` is the share that never left.
+
+    ``hopped`` is the share over the rim within ``stride`` steps.
+    """
     s, seeds = runs[0].settings, tuple(run.seed for run in runs)
     well = {name: s[name] for name in ("height", "width", "step", "longest")}
     rng = np.random.default_rng([*seeds, 8])
     times = escape_times(kicks(s, seeds, rng, device), walkers=len(seeds) * s["walkers"], **well)
     return [
-        {"time": float(own.mean()), "stayed": float((own >= s["longest"]).mean())}
+        {
+            "time": float(own.mean()),
+            "stayed": float((own >= s["longest"]).mean()),
+            "hopped": float((own < (s["stride"] + 0.5) * s["step"]).mean()),
+        }
         for own in times.reshape(len(seeds), s["walkers"])
     ]
 

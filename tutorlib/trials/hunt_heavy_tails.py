@@ -6,14 +6,13 @@ from collections.abc import Callable
 import numpy as np
 from torch.nn.functional import cross_entropy
 
-from tutorlib.experiments.hunt_heavy_tails import BATCHES, FACTOR, SHARES, TAIL
+from tutorlib.experiments.hunt_heavy_tails import BATCHES, SHARES, TAIL
 from tutorlib.measure.fit import fit
 from tutorlib.measure.tails import ExampleGradients, example_gradients, minibatch_means
 from tutorlib.nn.data import Data, digits, text, tokens
 from tutorlib.nn.models import make, next_token_loss
 from tutorlib.records import Run
 from tutorlib.theory import tails
-from tutorlib.theory.statistics import t_quantile
 from tutorlib.trials import Diverged
 
 MANY_SIZES = 1.5  # sd of the logarithm of the sizes: a factor of 20 between the 2.5th and the 50th per cent
@@ -32,30 +31,22 @@ def draw(law: str, size, rng: np.random.Generator) -> np.ndarray:
 
 
 def readings(run: Run, device: str) -> dict:
-    """What every instrument reads on one law; ``rejected`` is the share of stability tests that reject at 5 %."""
+    """What every instrument reads on one law."""
     s = run.settings
     rng = np.random.default_rng([run.seed, 4])
     values = draw(s["law"], s["draws"], rng)
 
-    def of_sums(batch: int, draws: int, columns: int = 1) -> np.ndarray:
-        pairs = draw(s["law"], (2, draws, batch, columns), rng).sum(axis=2)
-        return tails.log_scale(pairs[0] - pairs[1])  # a difference is symmetric, whatever the law
+    def of_sums(batch: int) -> float:
+        pairs = draw(s["law"], (2, s["draws"] // 8, batch), rng).sum(axis=2)
+        return float(tails.log_scale(pairs[0] - pairs[1]))  # a difference is symmetric, whatever the law
 
-    bent = np.array([bend(lambda b: of_sums(b, s["draws_a_test"], s["columns"]), 3) for _ in range(s["tests"])])
-    far = np.abs(bent.mean(axis=1)) / (bent.std(axis=1, ddof=1) / np.sqrt(s["columns"]))
     return {
         "kurtosis": float(tails.excess_kurtosis(values)),
         "settles": float(tails.settles(values)),
         "hill": hill_at(values[:, None]),
-        "log_scales": tuple(float(of_sums(b, s["draws"] // 8)[0]) for b in BATCHES),
+        "log_scales": tuple(of_sums(batch) for batch in BATCHES),
         "pooled": tails.pooled_index(values),
-        "rejected": float((far > t_quantile(0.95, s["columns"] - 1)).mean()),
     }
-
-
-def bend(of_sums: Callable[[int], np.ndarray], batches: int = len(BATCHES)) -> np.ndarray:
-    """Change of 1/α from the first factor of the batch to the last, one a column."""
-    return tails.bend([of_sums(b) for b in BATCHES[:batches]], axis=0) / np.log(FACTOR)
 
 
 def hill_at(columns: np.ndarray) -> tuple[float, ...]:
@@ -63,6 +54,20 @@ def hill_at(columns: np.ndarray) -> tuple[float, ...]:
     tops = [max(2, round(share * len(columns))) for share in SHARES]
     rows = np.array([tails.hill_indices(values, max(tops)) for values in columns.T])
     return tuple(float(1 / (1 / rows[:, top - 2]).mean()) for top in tops)
+
+
+def controls(run: Run, device: str) -> dict:
+    """The readings of :func:`noise` where the answer is known: rows of one law in place of examples' gradients."""
+    s, rng = run.settings, np.random.default_rng([run.seed, 7])
+    law, count = s["law"], s["examples"]
+    sizes = {
+        "gaussian": lambda: np.ones(count),
+        "student 3": lambda: np.sqrt(3 / rng.chisquare(3, count)),
+        "gaussians of many sizes": lambda: np.exp(MANY_SIZES * rng.standard_normal(count)),
+    }
+    drawn = tails.stable_sizes(float(law.split()[1]), count, rng) if law.startswith("stable") else sizes[law]()
+    coordinates, directions = np.split(tails.elliptical(drawn, 2 * s["directions"], rng), 2, axis=1)
+    return across_minibatches(coordinates, directions, s["draws"], rng)
 
 
 def noise(runs: list[Run], device: str) -> list[dict]:
@@ -118,12 +123,26 @@ def pieces() -> Data:
 
 
 def noise_tails(gradients: ExampleGradients, draws: int, rng: np.random.Generator) -> dict:
-    """Every reading at every batch: across minibatches, place by place; and across coordinates, pooled.
+    """Every reading at every batch: across minibatches, place by place; and across coordinates, pooled."""
+    across = across_minibatches(gradients.coordinates, gradients.directions, draws, rng)
+    live = np.flatnonzero(gradients.sizes * gradients.noise)
+    mixed = rng.permutation(live)  # neighbours in a layer are alike: in any order but theirs
+    noise, sizes = gradients.noise[mixed], gradients.sizes[mixed]
+    return across | {
+        "pooled": tails.pooled_index(noise),
+        "pooled_gaussian": tails.pooled_index(sizes * rng.standard_normal(len(sizes))),
+    }
 
-    ``of_examples`` is the mean excess kurtosis of single examples over coordinates, the law's κ₁, exactly.
+
+def across_minibatches(coordinates: np.ndarray, directions: np.ndarray, draws: int, rng: np.random.Generator) -> dict:
+    """Readings of the noise of every batch, column by column and then averaged: (examples, columns) each.
+
+    ``of_examples`` is the mean excess kurtosis of single examples over coordinates, the law's κ₁, exactly;
+    ``hill_of_examples`` has one index for each of :data:`SHARES`, of the examples once each: drawn with replacement
+    they would tie, and look surer than they are.
     """
-    width = gradients.coordinates.shape[1]
-    rows = np.concatenate([gradients.coordinates, gradients.directions], axis=1)
+    width = coordinates.shape[1]
+    rows = np.concatenate([coordinates, directions], axis=1)
     rows = rows - rows.mean(axis=0)
     kurtosis, directed, hills, scales = [], [], [], []
     for batch in BATCHES:
@@ -134,18 +153,13 @@ def noise_tails(gradients: ExampleGradients, draws: int, rng: np.random.Generato
         hills.append(hill_at(means[:, width:])[SHARES.index(TAIL)])
         apart = batch * (means[::2] - means[1::2])[:, width:]
         scales.append(float(tails.log_scale(apart[apart.any(axis=1)]).mean()))  # the same example twice: no draw
-    live = np.flatnonzero(gradients.sizes * gradients.noise)
-    mixed = rng.permutation(live)  # neighbours in a layer are alike: in any order but theirs
-    noise, sizes = gradients.noise[mixed], gradients.sizes[mixed]
     return {
-        "of_examples": float(tails.excess_kurtosis(gradients.coordinates).mean()),
-        "of_directions": float(tails.excess_kurtosis(gradients.directions).mean()),
-        "settles": float(np.exp(np.log(tails.settles(gradients.directions)).mean())),
+        "of_examples": float(tails.excess_kurtosis(coordinates).mean()),
+        "of_directions": float(tails.excess_kurtosis(directions).mean()),
+        "hill_of_examples": hill_at(directions - directions.mean(axis=0)),
+        "settles": float(np.exp(np.log(tails.settles(directions)).mean())),
         "kurtosis": tuple(kurtosis),
         "directed": tuple(directed),
         "hill": tuple(hills),
         "log_scales": tuple(scales),
-        "pooled": tails.pooled_index(noise),
-        "pooled_gaussian": tails.pooled_index(sizes * rng.standard_normal(len(sizes))),
-        "pooled_equal": tails.pooled_index(rng.standard_normal(len(sizes))),
     }

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tutorlib.experiments.escape_times import SCALE
 from tutorlib.plots.escape_panel import STEP, STEPS, plot_escape_panel, walk
 from tutorlib.plots.tail_panel import fitted, plot_tails
 from tutorlib.theory.escape import gaussian_time, levy_time
@@ -16,31 +17,31 @@ NETS = {
 
 
 class EscapePanel(Panel):
-    """Two hundred walkers at the bottom of a well, and when each is over the rim."""
+    """A hundred walkers of each noise at the bottom of one well, and when each is over the rim."""
 
     def __init__(self):
         super().__init__(
             "walkers in a well: noise that climbs, noise that jumps",
-            alpha=slider("tail index α", [1.1, 1.3, 1.5, 1.7, 1.9, 2.0], 1.5),
-            temperature=slider("temperature", [0.1, 0.15, 0.2, 0.3, 0.4], 0.2),
+            alpha=slider("Lévy: tail index α", [1.1, 1.3, 1.5, 1.7, 1.9], 1.5),
+            noise=slider("noise: temperature, and 2 × Lévy scale", [0.1, 0.15, 0.2, 0.3, 0.4], 0.2),
             height=slider("height of the rim", [0.5, 0.75, 1.0, 1.25, 1.5], 1.0),
             width=slider("distance of the rim", [0.8, 1.0, 1.4, 2.0], 1.0),
             draw=slider("another draw", list(range(1, 11)), 1),
         )
 
-    def draw(self, alpha, temperature, height, width, draw):
-        return plot_escape_panel(alpha, temperature, height, width, draw)
+    def draw(self, alpha, noise, height, width, draw):
+        return plot_escape_panel(alpha, noise, noise / 2, height, width, draw)
 
-    def say(self, alpha, temperature, height, width, draw):
-        _, left = walk(alpha, temperature, height, width, draw)
-        gone = np.isfinite(left).mean()
-        if alpha == 2:
-            law = f"e to the {height / temperature:.3g} in it: {gaussian_time(height, width, temperature):,.0f}"
-            how = "Gaussian noise climbs, and the mean time has"
-        else:
-            law = f"{levy_time(width, alpha, temperature**0.5):,.0f} from the distance alone, whatever the height"
-            how = "Lévy noise jumps, and for small noise the mean time is"
-        return f"<b>{gone:.0%}</b> of 200 walkers are over the rim by time {STEP * STEPS:.0f}. {how} {law}."
+    def say(self, alpha, noise, height, width, draw):
+        _, left = walk(alpha, noise, noise / 2, height, width, draw)
+        gaussian, levy = np.isfinite(left).mean(axis=1)
+        small = "whatever the height" if noise / 2 <= SCALE else "were the noise small; here the height counts a little"
+        return (
+            f"By time {STEP * STEPS:.0f}, <b>{gaussian:.0%}</b> of the Gaussian walkers are over the rim and "
+            f"<b>{levy:.0%}</b> of the Lévy ones. Mean times by the laws: Gaussian "
+            f"{gaussian_time(height, width, noise):,.0f}, for height ÷ temperature is {height / noise:.3g}; Lévy "
+            f"{levy_time(width, alpha, noise / 2):,.0f} from the distance alone, {small}."
+        )
 
 
 class TailPanel(Panel):
@@ -70,7 +71,8 @@ class TailPanel(Panel):
             reading = "heavier than a Gaussian, with a variance"
         return (
             f"At batch <b>{batch}</b> the index is <b>{own.value:.1f}</b> [{own.low:.1f}, {own.high:.1f}]: {reading}. "
-            f"As many Gaussian draws read {gaussian.value:.1f}, α-stable ones {stable.value:.1f} at every batch."
+            f"As many Gaussian draws read {gaussian.value:.1f}, α-stable ones {stable.value:.1f} at every batch. "
+            + ("" if batch == 1 else "The interval is for drawing again from these examples; new ones move it more.")
         )
 
 
