@@ -261,7 +261,7 @@ ANSWERED = [
     ("05", 4, lambda s: {"loss": {"none": 8, "gradual": 2, "constant": 4}[s["warm_up"]] * s["rate"]}, 4),
     ("06", 0, lambda s: {"error": s["batch"] / 100 + s["steps"] / 1000}, 5.5),
     ("06", 1, lambda s: {"error": s["wrong"] + s["batch"] / 100}, 31),
-    ("06", 2, lambda s: {"error": s["rate"] * s["batch"]}, 0.04),
+    ("06", 2, lambda s: {"error": s["rate"] * s["batch"]}, 1 / 40),
     ("06", 3, lambda s: {"loss": 0.3 * s["batch"], "train": 0.2 * s["batch"]}, 1.5),
     ("06", 4, lambda s: {"error": s["batch"] / 100 + s["width"]}, 4.9),
     ("06", 5, lambda s: {"error": s["batch"] + s["steps"] / 1000}, 240.09),
