@@ -16,6 +16,7 @@ from tutorlib.commands import ledger
 from tutorlib.commands.ledger_page import page, summary, survived, table
 from tutorlib.errors import Refused
 from tutorlib.records import Experiment, Machine, Verdict, grid
+from tutorlib.results import Results
 from tutorlib.store import Store
 from tutorlib.verdicts.claims import CLAIMS
 from tutorlib.verdicts.documents import DOCUMENTS, NOT_JUDGED, claims, gloss
@@ -301,3 +302,15 @@ def test_the_head_counts_what_the_overview_says():
     overview = text.split("## Row by row")[0]
     for state in STATES:
         assert int(told[state]) == len(re.findall(rf"^\| `D\d-\d\d` \|.*\| [✓✗?·] {state} \|", overview, re.M))
+
+
+def test_what_a_lesson_only_replays_is_read_from_the_record_and_said(lessons, tmp_path, monkeypatch):
+    ledger.write(lessons.known, ["00"], into=tmp_path)
+    shown = Results(FIRST, tuple(Store(tmp_path / "cache" / "first.jsonl").load()), recorded=True)
+    lessons.calls.clear()
+    monkeypatch.setattr(ledger, "recorded", lambda experiment: shown)
+    lessons.known["00"].REPLAYED = (FIRST,)
+    (tmp_path / "cache" / "first.jsonl").unlink()
+    ledger.write(lessons.known, ["00"], into=tmp_path)
+    assert lessons.calls == []
+    assert {row.budget for row in ledger.load(tmp_path / "ledger.jsonl")} == {"recorded"}

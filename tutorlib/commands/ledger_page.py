@@ -61,7 +61,14 @@ def places(rows: list[Entry], lessons: dict) -> str:
             code = f"torch {machine.torch}, Python {machine.python}, instruments {own[0].source[:8]}"
             told = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else seeds[0]
             lines.append(
-                (link(name, lessons), len(own), told, f"{machine.name} ({machine.device})", own[0].budget, code)
+                (
+                    link(name, lessons),
+                    len(own),
+                    told,
+                    f"{machine.name} ({machine.device})",
+                    ", ".join(sorted({row.budget for row in own})),
+                    code,
+                )
             )
     return "## Measured where\n\n" + table(("lesson", "rows", "seeds", "machine", "budget", "with"), lines)
 

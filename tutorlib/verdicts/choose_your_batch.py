@@ -98,4 +98,4 @@ HELD = (
     "one target each, rates chosen on the other seeds from three or four, some at the end of their grid; one processor"
 )
 VERDICTS = (((lesson.NOISE,), noise_verdicts), ((lesson.SWEEP, lesson.SECONDS, lesson.ADVICE), swept_verdicts))
-RECORDED = (lesson.SWEEP, lesson.SECONDS, lesson.ADVICE)
+RECORDED = REPLAYED = (lesson.SWEEP, lesson.SECONDS, lesson.ADVICE)

@@ -36,12 +36,13 @@ class Entry(Line):
 
 
 def entries(lesson: str, judged: Iterable[tuple], measured: dict[str, Results], budget: str) -> list[Entry]:
-    """What the judges of a lesson (its ``VERDICTS``) say of what was measured."""
+    """What the judges of a lesson (its ``VERDICTS``) say of what was measured live at ``budget``, or recorded."""
     rows = []
     for experiments, judge in judged:
         results = [measured[experiment.name] for experiment in experiments]
         first = results[0].records[0]
-        rest = (tuple(e.name for e in experiments), tuple(r.seeds for r in results), first.machine, budget)
+        budgets = " and ".join(sorted({"recorded" if r.recorded else budget for r in results}))
+        rest = (tuple(e.name for e in experiments), tuple(r.seeds for r in results), first.machine, budgets)
         rows += [Entry(lesson, verdict, *rest, first.source) for verdict in judge(*results)]
     return rows
 
