@@ -22,6 +22,7 @@ section:last-child { break-after: auto }
 h1 { font-size: 15pt } h2 { font-size: 11pt; margin: 0 0 1mm } p { margin: 0 0 1mm }
 .bet { break-inside: avoid; margin-bottom: 4.5mm } .small { font-size: 8.5pt; color: #444 }
 .write { margin-top: 3mm } .write b { display: inline-block; border-bottom: 1px solid; min-width: 24mm }
+.write b:last-child { min-width: 36mm }
 .words { columns: 2; font-size: 7.4pt; line-height: 1.25 } .words p { break-inside: avoid; margin: 0 0 0.6mm }
 """
 
@@ -42,7 +43,7 @@ def bets(notebook: nbformat.NotebookNode) -> list[tuple[str, str, str, str]]:
 
 
 def bet(heading: str, question: str, choices: str, claim: str) -> str:
-    said = f"<p>Somebody says ({claim}): “{html.escape(CLAIMS[claim])}”</p>" if claim else ""
+    said = f"<p>A claim of this section ({claim}): “{html.escape(CLAIMS[claim])}”</p>" if claim else ""
     return (
         f'<div class="bet"><h2>{html.escape(heading)}</h2><p>{html.escape(question)}</p>'
         f'<p class="small">Choose from: {html.escape(choices)}</p>{said}'
