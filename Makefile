@@ -1,7 +1,7 @@
 # make lab        set up and open JupyterLab at the start of the course
 # make test       set up and run every test, the notebooks among them
 # make lessons    build lessons/*.ipynb from course/*.md
-# make handout    the lessons without hints, solutions and outputs, into handout/
+# make handout    the lessons without hints, solutions and outcomes, into handout/, with sheets to print
 # make site       the course to read in a browser without a kernel, into site/
 # make slides     the lessons as slides, into slides/; no script comes from elsewhere
 # make address    set where the course is public, once: URL=https://github.com/OWNER/REPOSITORY
@@ -43,9 +43,10 @@ test: $(VENV)/test
 lessons: $(VENV)/test
 	@$(BIN)/python course/build.py
 
-handout: $(VENV)/test
+handout: $(VENV)/lab
 	@rm -rf handout
-	@$(BIN)/python -m nbconvert --log-level WARN --config course/handout.json --output-dir handout lessons/*.ipynb
+	@$(BIN)/python -m nbconvert --log-level WARN --config course/handout.py --output-dir handout lessons/*.ipynb
+	@$(BIN)/python course/sheets.py handout
 
 REVEAL = $$($(BIN)/python -c 'import sphinx_revealjs; print(sphinx_revealjs.__path__[0])')/_static/revealjs
 slides: $(VENV)/test
