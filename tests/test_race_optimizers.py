@@ -556,7 +556,7 @@ def test_figures_show_every_optimizer_and_the_guess():
     assert any("guess" in str(patch.get_label()) for patch in last.patches)
     assert [text.get_text() for text in last.texts][-1] == "1"
     told = [text.get_text() for text in plot_race(language).figure.axes[0].texts]
-    assert [name for name, word in zip(lesson.OPTIMIZERS, told, strict=True) if word == "search failed"] == [
+    assert [name for name, word in zip(lesson.OPTIMIZERS, told, strict=True) if word == "search\nfailed"] == [
         "LARS",
         "Shampoo",
     ]

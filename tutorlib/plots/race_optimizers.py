@@ -60,7 +60,7 @@ def plot_race(report: Results, guess=None) -> Axes:
         axes.set_xlim(low, high * (high / low) ** 0.15)  # room for the ranks
         style.plain_ticks(axes.xaxis, style.few_values(*axes.get_xlim()))
         for row, name in enumerate(OPTIMIZERS):
-            word = words.get(name, "search failed")
+            word = words.get(name, "search\nfailed")
             axes.text(1.0, row, word, transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=8)
     edges = [
         f"{name} ({' and '.join(which)})" + f" at {batch}"
