@@ -7,9 +7,8 @@ for Colab, without executing anything: the cell does nothing elsewhere.
 import re
 import sys
 
-import nbformat
-
 import build
+import nbformat
 
 PYPROJECT = build.ROOT / "pyproject.toml"
 ALLOWED = re.compile(r"https://github\.com/[\w.-]+/[\w.-]+")

@@ -13,7 +13,6 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "course"))
 import address  # noqa: E402
-
 import build  # noqa: E402
 
 URL = "https://github.com/somebody/something"

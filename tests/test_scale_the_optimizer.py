@@ -194,9 +194,9 @@ def test_verdicts_on_a_memory_can_hold_and_can_fail():
     assert late == {"the library's 0.999 does as well at batch 1", "… and does no harm at batch 256"}
 
 
-def like_schedules(s, seed, wrong=False):
+def like_schedules(s, seed, wrong=False, early=1.0):
     large = s["batch"] == raise_the_batch.LARGE
-    error = 20.0 + 5 * (s["plan"] == "left") + large + 2 * large * (s["plan"] == "raise")
+    error = 20.0 + 5 * (s["plan"] == "left") + early * large + 2 * large * (s["plan"] == "raise")
     if wrong:
         error = 20.0 + 2 * (s["plan"] == "raise") * (1 - 2 * large) - large
     batches = [s["batch"] * (5**k if s["plan"] == "raise" else 1) for k in range(3)]
@@ -207,7 +207,15 @@ def like_schedules(s, seed, wrong=False):
 def test_verdicts_on_schedules_can_hold_and_can_fail():
     right = told(verdicts.schedule_verdicts(made_up(raise_the_batch.SCHEDULES, like_schedules)))
     assert right.pop("late in training a very large batch costs nothing") == "holds if"
-    assert set(right.values()) == {"holds"} and len(right) == 5
+    assert set(right.values()) == {"holds"} and len(right) == 4
+    for early, word, side in (
+        (0.2, "does not hold", "above"),
+        (0.5, "inconclusive at this budget", "clearly above or"),
+    ):
+        rows = verdicts.schedule_verdicts(
+            made_up(raise_the_batch.SCHEDULES, functools.partial(like_schedules, early=early))
+        )
+        assert rows[-1].verdict == word and f"a difference {side}" in rows[-1].would_change
     wrong = told(
         verdicts.schedule_verdicts(made_up(raise_the_batch.SCHEDULES, functools.partial(like_schedules, wrong=True)))
     )

@@ -81,6 +81,11 @@ def below(bound: float, values, interval=mean_interval) -> Finding:
     return Finding(found.estimate, opposite.get(found.verdict, INCONCLUSIVE))
 
 
+def other_side(finding: Finding) -> str:
+    """Where an interval would have to lie for :func:`above` to say another word."""
+    return {"holds": "below", "does not hold": "above"}.get(finding.verdict, "clearly above or below")
+
+
 def at_most(bound: float, values) -> Finding:
     """For deterministic claims: *holds* if every value is at most ``bound``; the largest, rounded up to a decade."""
     largest = float(np.max(values))

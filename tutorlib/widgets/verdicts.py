@@ -1,6 +1,7 @@
 """Verdicts as a table: claim, what was measured, the interval, the word, and what would have changed it."""
 
 import html
+import sys
 
 from tutorlib.records import Verdict
 from tutorlib.verdicts.repeats import settle
@@ -16,6 +17,8 @@ def interval(verdict: Verdict) -> str:
         return f"exactly {verdict.estimate:,g}"
     if verdict.low == 0 and verdict.estimate == verdict.high:  # a bound, not an interval
         return f"≤ {number(verdict.high)}"
+    if verdict.high == sys.float_info.max:
+        return f"≥ {number(verdict.low)}"
     return f"{number(verdict.estimate)} [{number(verdict.low)}, {number(verdict.high)}]"
 
 
