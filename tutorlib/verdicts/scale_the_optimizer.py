@@ -16,4 +16,5 @@ VERDICTS = (
     *race_optimizers.VERDICTS,
 )
 
+REPLAYED = (race_optimizers.lesson.CARRIED,)
 RECORDED = race_optimizers.RECORDED
