@@ -35,10 +35,10 @@ lab: $(VENV)/lab
 	@$(BIN)/jupyter lab $$([ "$$(id -u)" = 0 ] && echo --allow-root) \
 		$$([ "$$(uname)" = Darwin ] || [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] || echo --no-browser) --LabApp.default_url=/lab/tree/$(START) $(LAB)
 
-# Tests in two processes; then the notebooks, whose studies have threads of their own, one after the other.
+# Tests in two processes, then the notebooks, two at a time: many of their studies leave a core idle.
 test: $(VENV)/test
 	@$(BIN)/python -m pytest $(or $(ARGS),tests -n 2 --dist loadfile)
-	@$(if $(ARGS),,$(BIN)/python -m pytest lessons)
+	@$(if $(ARGS),,$(BIN)/python -m pytest lessons -n 2 --dist loadfile)
 
 lessons: $(VENV)/test
 	@$(BIN)/python course/build.py
