@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from tutorlib.checks.choose_your_batch import BATCHES, best, check_plan, seconds
 from tutorlib.errors import Refused
@@ -42,6 +43,14 @@ def advice(scale: float = 100.0, fixed: float = 50.0, **changes) -> Advice:
         "floor_bytes": 1200.0,
     }
     return Advice(**{**known, **changes})
+
+
+def looks(*scales: float) -> Advice:
+    """Noise scales at single steps, each with an interval a tenth either way; a negative one is lost."""
+    signals = tuple(1 / scale for scale in scales)
+    lows, highs = (tuple(s + way * abs(s) / 10 for s in signals) for way in (-1, 1))
+    every = tuple(50 * number for number in range(len(scales)))
+    return advice(steps=every, losses=tuple(2.0 / (1 + k) for k in every), signals=signals, lows=lows, highs=highs)
 
 
 def test_signals_weigh_as_noise_scales_do_and_a_lost_one_leaves_no_bound():
@@ -136,6 +145,11 @@ CASES = {
     "adam": (advice(optimizer="AdamW"), {}),
     "slow loader": (advice(loader_seconds=1.0), {}),
     "grown": (advice(signals=(0.1, 0.1, 0.001), lows=(0.09, 0.09, 0.0009), highs=(0.11, 0.11, 0.0011)), {}),
+    "up and down": (looks(600, 203, 104, 50, 1708), {}),
+    "lost once": (looks(100, 30, -50), {}),
+    "hardly": (advice(losses=(1.63, 1.6, 1.58)), {}),
+    "own optimizer": (advice(optimizer="AdamW", own_rate=1e-3), {"wanted": 64}),
+    "few updates": (advice(examples=1000), {}),
     "one look": (advice(steps=(0,), losses=(1.0,), signals=(0.01,), lows=(0.005,), highs=(0.02,)), {}),
 }
 
@@ -169,10 +183,72 @@ def test_each_case_says_the_sentence_that_it_is_about():
         "unpredicted": "could not be predicted",
         "adam": "the square root of SGD's rule",
         "slow loader": "mend the loader",
-        "grown": "It grew from 10 to 1,000",
+        "grown": "The noise scale grew from 10 to 1,000",
+        "up and down": "lay between 50 and 1,708, with no steady trend;",
+        "lost once": "with no steady trend, and was lost in its noise at 1;",
+        "hardly": "the loss fell from 1.63 to 1.58 only",
+        "own optimizer": "start at 1.3 times that rate",
+        "few updates": "the short run took 100: set the length of training in updates",
     }.items():
         assert words in page(name), name
         assert words not in page("plain"), name
+
+
+def sentences(told: Advice, **options) -> str:
+    return " ".join(s.text for s in card(told, choose_plan(told, **options)))
+
+
+def test_the_noise_grew_only_where_every_look_rises():
+    assert "grew from 50 to 800" in sentences(looks(50, 100, 800))
+    for scales in ((60, 50, 800), (50, 800, 700), (100, 110, 120)):
+        assert "grew" not in sentences(looks(*scales))
+    assert "trend" not in sentences(looks(100, 130, 90)), "less than twice is not worth a sentence"
+
+
+def test_a_fall_of_a_tenth_or_more_is_training():
+    assert "hardly trained" in sentences(advice(losses=(2.0, 1.9, 1.81)))
+    assert "hardly trained" not in sentences(advice(losses=(2.0, 1.9, 1.79)))
+
+
+def test_how_long_to_train_is_left_to_the_reader():
+    for trainer, words in {
+        "Hugging Face Trainer": "--num_train_epochs EPOCHS",
+        "Lightning": "max_epochs=EPOCHS",
+        "Accelerate": "range(EPOCHS)",
+    }.items():
+        page = markdown(advice(), choose_plan(advice()), trainer)
+        assert words in page and "EPOCHS is yours to say" in page
+    assert "EPOCHS" not in markdown(advice(), choose_plan(advice()), "DeepSpeed")
+    assert "set the length" in sentences(advice(examples=1280), wanted=128)  # 10 updates
+    assert "set the length" not in sentences(advice(examples=2560), wanted=128)  # 20
+
+
+def test_a_loader_is_slow_where_it_takes_longer_than_the_passes():
+    pace = advice().passes[-1] / SIZES[-1]
+    assert "num_workers" in sentences(advice(loader_seconds=1.01 * pace, largest=256), wanted=256)
+    assert "num_workers" not in sentences(advice(loader_seconds=0.99 * pace, largest=256), wanted=256)
+
+
+def test_nothing_is_printed_twice():
+    words = sentences(advice(), wanted=256)
+    assert (
+        words.count("at micro-batch 256") == 1
+        and "51 ms at micro-batch 1; 1.2 ms at micro-batch 256, the least" in words
+    )
+    narrow = advice(fixed=1e-9, lows=(0.0099,) * 3, highs=(0.0101,) * 3, passes=tuple(1e-3 * s**2 for s in SIZES))
+    low, high = choose_plan(narrow).as_good
+    expected = f"at batch {low} only" if low == high else f"from batch {low} to {high}"
+    assert expected in sentences(narrow) and "would both choose" in sentences(narrow)
+    assert "fixed and 9.54e-05 for each example" in sentences(advice())
+
+
+@pytest.mark.parametrize("dpi", [72, 100, 150, 300])
+def test_no_line_of_the_card_is_cut_at_the_page_s_edge(dpi):
+    told = looks(600, 203, 104, 50, 1708)
+    page = plot_card(told, choose_plan(told, ranks=4), "a net").figure
+    page.set_dpi(dpi)
+    width = page.bbox.width
+    assert all(text.get_window_extent(FigureCanvasAgg(page).get_renderer()).x1 <= width for text in page.texts)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -12,11 +12,12 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
-from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from tutorlib.__main__ import main
 from tutorlib.errors import Refused
-from tutorlib.measure.adviser import advise
+from tutorlib.measure.adviser import advise, handed_in
+from tutorlib.measure.memory.named import report
 from tutorlib.measure.noise import exact_noise
 from tutorlib.measure.short_run import short_run
 from tutorlib.nn.data import Data
@@ -39,8 +40,9 @@ def small(norm: str = "none") -> nn.Module:
 
 
 def loader(data: Data | None = None, batch: int = 16, **options) -> DataLoader:
-    data = data or blobs()
-    return DataLoader(TensorDataset(data.x, data.y), batch, shuffle=True, **options)
+    data = blobs() if data is None else data
+    data = TensorDataset(data.x, data.y) if isinstance(data, Data) else data
+    return DataLoader(data, batch, shuffle=True, **options)
 
 
 def test_a_small_model_gets_all_five_measurements_within_its_budget():
@@ -147,6 +149,17 @@ class Shouting(nn.Linear):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied\nmore")
 
 
+def nan_in_row(row: int):
+    class Rows(Dataset):
+        def __len__(self):
+            return 64
+
+        def __getitem__(self, n):
+            return torch.full((8,), torch.nan if n == row else 1.0), n % 4
+
+    return Rows()
+
+
 NAN = functools.partial(torch.optim.SGD, lr=1e30)
 PAIR = [(torch.randn(32, 8), torch.zeros(32, dtype=torch.long))]
 HOSTILE = {
@@ -168,6 +181,15 @@ HOSTILE = {
     "a model that raises": (lambda: Shouting(8, 4), cross_entropy, loader, {}, "RuntimeError: mat1 and mat2"),
     "no model": (lambda: "resnet", cross_entropy, loader, {}, "model is a str"),
     "no loss": (small, None, loader, {}, "loss is a NoneType"),
+    "an optimizer": (
+        small,
+        cross_entropy,
+        loader,
+        {"optimizer": torch.optim.AdamW(small().parameters())},
+        r"optimizer is a AdamW.*Give lambda parameters: AdamW\(parameters",
+    ),
+    "makes no optimizer": (small, cross_entropy, loader, {"optimizer": lambda p: 3}, "optimizer makes a int"),
+    "NaN": (small, cross_entropy, lambda: loader(nan_in_row(3), 16), {}, "counted in the order of reading"),
     "no time": (small, cross_entropy, loader, {"budget_s": 0}, "budget_s is 0"),
 }
 
@@ -201,7 +223,51 @@ def small():
     x = torch.randn(4, 8)[y] + 0.3 * torch.randn(128, 8)
     return (torch.nn.Linear(8, 4), cross_entropy, DataLoader(TensorDataset(x, y), 16),
             functools.partial(torch.optim.SGD, lr=0.3))
+def listed():
+    model, loss, loader, _ = small()
+    return model, loss, list(loader)
+def two():
+    return small()[:2]
+def broken():
+    raise ValueError("my data file has 3 columns")
+number = 3
 """
+
+
+@pytest.fixture
+def handed(tmp_path, monkeypatch):
+    (tmp_path / "handed_to_tutorlib.py").write_text(HANDED)
+    monkeypatch.syspath_prepend(tmp_path)
+    return "handed_to_tutorlib"
+
+
+def test_a_name_is_refused_for_what_is_wrong_with_it(handed):
+    for name, words in {
+        "handed_to_tutorlib": "not a module and its function",
+        f"{handed}:nothing": "nothing is not there",
+        f"{handed}:number": "number is a int",
+        f"{handed}:two": r"returns 2 thing\(s\)",
+        "no_such_module:thing": "No module named 'no_such_module'",
+    }.items():
+        with pytest.raises(Refused, match=f"{words}.*; allowed: "):
+            handed_in(name)
+    with pytest.raises(ValueError, match="my data file") as own:
+        handed_in(f"{handed}:broken")
+    assert not isinstance(own.value, Refused), "the function's own error is not the name's"
+
+
+def test_memory_takes_what_the_adviser_takes(handed):
+    for name in ("small", "listed"):
+        told = report(f"{handed}:{name}", target="cpu")
+        assert told["parameters"] == 36 and told["per_example"] > 0
+    with pytest.raises(Refused, match=r"returns 2 thing\(s\)"):
+        report(f"{handed}:two", target="cpu")
+
+
+def test_the_adviser_says_when_the_optimizer_is_its_own():
+    told = advise(small(), cross_entropy, loader(), budget_s=1)
+    assert told.own_rate == 1e-3 and told.optimizer == "AdamW"
+    assert advise(small(), cross_entropy, loader(), **QUICK).own_rate is None
 
 
 def test_the_command_line_prints_the_card_and_writes_it_where_asked(tmp_path, monkeypatch, capsys):

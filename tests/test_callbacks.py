@@ -130,7 +130,9 @@ def test_unequal_micro_batches_are_counted_and_give_no_noise():
 
 def test_one_micro_batch_is_logged_without_a_noise_scale():
     logged = []
-    train(windows(3, k=1), listening(lambda *line: logged.append(line[0]), every=1))
+    with pytest.warns(UserWarning, match="one micro-batch in all; allowed: two or more") as warned:
+        train(windows(3, k=1), listening(lambda *line: logged.append(line[0]), every=1))
+    assert len(warned) == 1
     expected = {"batch/examples": MICRO, "batch/micro_batch": MICRO, "batch/accumulation": 1, "batch/ranks": 1}
     assert logged == [expected] * 3
 
@@ -146,14 +148,16 @@ def test_no_number_is_logged_while_the_gradient_is_lost_in_its_noise():
     model, logged = nn.Linear(8, 1).double(), []
     meter = BatchMeter(model, lambda values, step: logged.append(values), every=1)
     generator = torch.Generator().manual_seed(0)
-    for _ in range(20):  # gradients of mean zero: all noise
-        for _ in range(2):
-            (model(torch.randn(4, 8, generator=generator, dtype=torch.float64)).sum() / 8).backward(
-                inputs=[model.weight]
-            )
-            meter.part(torch.zeros(4))
-        meter.update()
-        model.zero_grad()
+    with pytest.warns(UserWarning, match="not clearly above 0 yet") as warned:
+        for _ in range(20):  # gradients of mean zero: all noise
+            for _ in range(2):
+                (model(torch.randn(4, 8, generator=generator, dtype=torch.float64)).sum() / 8).backward(
+                    inputs=[model.weight]
+                )
+                meter.part(torch.zeros(4))
+            meter.update()
+            model.zero_grad()
+    assert len(warned) == 1
     assert len(meter.draws.trace_draws) == 20 and not any("noise/scale" in values for values in logged)
 
 
@@ -164,7 +168,40 @@ def test_an_overflow_is_counted_and_gives_no_noise():
         (cross_entropy(model(x), y) * float("inf")).backward()
         meter.part(x)
     meter.update()
-    assert meter.values()["batch/examples"] == BATCH and not len(meter.draws.trace_draws)
+    with pytest.warns(UserWarning, match="micro-batches of one size and finite gradients"):
+        assert meter.values()["batch/examples"] == BATCH
+    assert not len(meter.draws.trace_draws)
+
+
+def test_gradients_that_were_clipped_give_no_noise_scale_and_a_reason_once():
+    model, logged = make("mlp", 0).double(), []
+    meter = BatchMeter(model, lambda values, step: logged.append(values), every=4)
+    with pytest.warns(UserWarning, match=r"clearly below 0.*update\(\) before clipping") as warned:
+        for window in windows(12):
+            for x, y in window:
+                (cross_entropy(model(x), y) / K).backward()
+                meter.part(x)
+            nn.utils.clip_grad_norm_(model.parameters(), 1e-3)
+            meter.update()
+            model.zero_grad()
+    assert len(warned) == 1 and len(logged) == 3 and not any("noise/scale" in values for values in logged)
+
+
+@pytest.mark.parametrize("to_none", [True, False])
+def test_gradients_that_are_gone_are_refused(to_none):
+    model, _ = train([])
+    meter = BatchMeter(model, lambda *line: None, every=1)
+    for x, y in windows(1)[0]:
+        cross_entropy(model(x), y).backward()
+        meter.part(x)
+    model.zero_grad(set_to_none=to_none)
+    with pytest.raises(Refused, match=r"gradients of zero.*allowed: update\(\) after the last backward\(\)"):
+        meter.update()
+
+
+def test_plain_numbers_are_logged():
+    _, meter = train(windows(12), listening(every=1))
+    assert "noise/scale" in meter.values() and {type(value) for value in meter.values().values()} == {int, float}
 
 
 def test_a_parameter_that_is_used_twice_or_not_at_all_counts_once_or_not():

@@ -246,6 +246,23 @@ def test_your_own_advice_comes_first_and_the_card_is_shown():
     assert f"Batch {choose_plan(own).plan.batch:,}" in shown.text
 
 
+def test_the_sweep_s_figure_counts_seeds_and_marks_the_best(shipped):
+    figure = plot_sweep(*shipped).figure
+    for axes, model in zip(figure.axes, ("mlp", "cnn", "gpt"), strict=True):
+        counts = [int(text.get_text().split(" of ")[0]) for text in axes.texts]
+        assert sum(counts) == 4 and {text.get_text()[-4:] for text in axes.texts} == {"of 4"}
+        (star,) = [line for line in axes.lines if line.get_marker() == "*"]
+        best = columns.soonest(columns.times(*shipped[:2], model))
+        assert star.get_xdata()[0] == best[0]
+        (little,) = [line for line in axes.lines if line.get_marker() == "_" and line.get_linestyle() == ":"]
+        assert len(little.get_xdata()) >= 3 and min(little.get_xdata()) == 32
+
+
+def test_no_row_says_nothing_but_dots(rows):
+    assert all(row.says.strip("… ") for row in rows if row.claim == "E14")
+    assert len({row.says for row in rows if row.claim == "E14"}) == 6
+
+
 def test_a_locked_prediction_reaches_the_figure(shipped):
     guess = Prediction("soonest at", options=(8, 16, 32, 64))
     axes = plot_sweep(*shipped, guess.guess)

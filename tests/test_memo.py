@@ -51,5 +51,8 @@ def test_the_table_shows_every_part_of_every_row_to_eyes_and_to_screen_readers()
     for row in MEMO:
         for part in (row.symptom, row.said, row.cause, row.cure, *row.claims, *(look.function for look in row.looks)):
             assert part in bundle["text/plain"] and html.escape(part) in bundle["text/html"]
+    table, folded = bundle["text/html"].split("<details>")
+    assert "tutorlib." not in table and all(f"tutorlib.{look.function}" in folded for look in LOOKS)
+    assert all(f"{look.what} (lesson {look.lesson[:2]})" in html.unescape(table) for look in LOOKS)
     assert bundle["text/html"].count("<tr") == len(MEMO) + 1
     assert bundle["text/html"].count("<td") == len(MEMO) * len(HEADS)

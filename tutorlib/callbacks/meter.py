@@ -1,5 +1,6 @@
 """The batch meter of a plain loop: examples and tokens of every update and the noise scale, to any logger."""
 
+import warnings
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -12,10 +13,19 @@ import torch.distributed as dist
 from torch import nn
 
 from tutorlib.errors import Refused
-from tutorlib.measure.running_noise import GradientSquares, Update, square
+from tutorlib.measure.running_noise import GONE, GradientSquares, Update, square
 from tutorlib.theory.noise import NoiseDraws, check_batch
+from tutorlib.theory.statistics import Estimate
 
 Log = Callable[[dict[str, float], int], None]
+EARLY = 10  # updates: with fewer nothing is amiss yet
+ALONE = "an update has one micro-batch in all; allowed: two or more, for noise is what sets them apart. Accumulate"
+UNEQUAL = "no update had micro-batches of one size and finite gradients; allowed: some. Drop the last short one"
+LOST = "|G|² is not clearly above 0 yet; allowed: wait for more updates, or have more micro-batches in each"
+NEGATIVE = (
+    "|G|² is clearly below 0, so updates are shorter than their micro-batches make them; allowed: update() before "
+    "clipping, stepping and zeroing. Or the batch is nearly all of the data, and has been learned"
+)
 
 
 class BatchMeter:
@@ -31,15 +41,16 @@ class BatchMeter:
             optimizer.zero_grad()
 
     The noise scale tr Σ / |G|² (McCandlish et al. 2018, appendix A.1) is read from the micro-batches of an update, over
-    all data-parallel ranks; with one micro-batch in all only the batch is logged. It is a ratio of averages over the
-    last ``keep`` updates, with Fieller's interval, and left out while |G|² is lost in its noise. The weights move under
-    it: it is the mean over those updates. On several ranks every rank calls this, and gradients are averaged.
+    all data-parallel ranks. It is a ratio of averages over the last ``keep`` updates, with Fieller's interval, and left
+    out with a warning, said once, where it is not known: one micro-batch in all, unequal ones, |G|² lost in its noise
+    or clearly negative. The weights move under it: it is the mean over those updates. On several ranks every rank calls
+    this, and gradients are averaged. Raises ``ValueError`` where gradients are gone before ``update()``.
     """
 
     def __init__(self, model: nn.Module, log: Log, *, every: int = 10, keep: int = 100):
         self.every, self.log = check_batch(every, name="every"), log
         self.squares, self.updates, self.step = GradientSquares(model), deque(maxlen=check_batch(keep, name="keep")), 0
-        self.parts, self.pending, self.last = [], [], None
+        self.parts, self.pending, self.last, self.said = [], [], None, set()
 
     def part(self, batch) -> None:
         """A micro-batch has been through ``backward``; ``batch`` is its tensor, or a tuple or dict of tensors."""
@@ -69,6 +80,9 @@ class BatchMeter:
         """What is known by now, by the names it is logged under; examples and tokens are those of the last update."""
         for ranks in everywhere(self.pending):
             self.last = of_ranks(ranks)
+            if self.last.part_square > 0 == self.last.whole_square:
+                self.pending = []
+                raise Refused(GONE)
             self.updates.append(self.last.estimates())
         self.pending = []
         if self.last is None:
@@ -78,12 +92,33 @@ class BatchMeter:
         return {f"batch/{name}": seen[name] for name in names if seen[name]} | self.noise_values()
 
     def noise_values(self) -> dict[str, float]:
-        try:
-            scale = self.draws.scale
-        except Refused:  # too few updates yet, or |G|² not clearly above 0: no number is better than a wild one
+        scale = self.scale()
+        if scale is None:
             return {}
         named = {"noise/scale": scale.value, "noise/scale_low": scale.low, "noise/scale_high": scale.high}
-        return named | {"batch/over_noise_scale": self.last.examples / scale.value}
+        named["batch/over_noise_scale"] = self.last.examples / scale.value
+        return {name: float(value) for name, value in named.items()}
+
+    def scale(self) -> Estimate | None:
+        """The noise scale, or ``None`` where no number is better than a wild one; why is said once."""
+        if not any(self.updates):
+            self.say(ALONE if self.last.parts * self.last.ranks < 2 else UNEQUAL)
+            return None
+        try:
+            scale = self.draws.scale
+        except Refused:  # too few updates yet, or |G|² not clearly different from 0
+            if len(self.draws.trace_draws) >= EARLY:
+                self.say(LOST)
+            return None
+        if scale.value < 0:
+            self.say(NEGATIVE)
+            return None
+        return scale
+
+    def say(self, why: str) -> None:
+        if why not in self.said:
+            self.said.add(why)
+            warnings.warn(f"BatchMeter logs no noise scale: {why}", stacklevel=2)
 
     @property
     def draws(self) -> NoiseDraws:

@@ -27,11 +27,11 @@ def add(commands) -> None:
 
 def show(model: str, memory, ranks: int, wanted, trainer: str, to, **how) -> None:
     """The card of a model of one's own, printed, and written to a folder where one is named."""
-    from tutorlib.measure.adviser import advise, imported
+    from tutorlib.measure.adviser import advise, handed_in
 
     choose(TRAINERS, trainer, "trainer")
     room = None if memory is None else memory * 2**20
-    advice = advise(*imported(model), memory=room, say=lambda s: print(f"{s} …", file=sys.stderr), **how)
+    advice = advise(*handed_in(model), memory=room, say=lambda s: print(f"{s} …", file=sys.stderr), **how)
     choice = choose_plan(advice, ranks, room, wanted)
     page = markdown(advice, choice, trainer, model)
     print(page)

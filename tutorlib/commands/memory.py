@@ -1,11 +1,16 @@
 """``python -m tutorlib memory``: one plan's bytes as a table in GiB or as JSON."""
 
+import sys
 from json import dumps
 
 
 def add(commands) -> None:
     parser = commands.add_parser("memory", help="what will a training step take, and what is the largest micro-batch?")
-    parser.add_argument("model", help="gpt2, llama-3-8b, resnet50, vit-b, …, or package.module:function of your own")
+    parser.add_argument(
+        "model",
+        help="gpt2, llama-3-8b, resnet50, vit-b, …, or package.module:function of your own that returns "
+        "(model, loss, (inputs, targets)), or a loader of such pairs as for advise",
+    )
     parser.add_argument("--micro-batch", type=int, default=1, help="examples in one pass (default 1)")
     parser.add_argument("--accumulation", type=int, default=1, help="passes before one step() (default 1)")
     parser.add_argument("--time", type=int, default=1024, help="tokens an example (default 1024)")
@@ -26,6 +31,7 @@ def show(model: str, json: bool, attention: str, checkpointing: bool, **plan) ->
 
     options = {"attention": attention, "checkpointing": checkpointing}
     transformer = model.startswith(("gpt2", "llama"))
+    print(f"{model}: following whole steps on shapes, up to a minute for a large net …", file=sys.stderr)
     told = report(model, **plan, **(options if transformer else {}))
     if json:
         print(dumps(told, indent=1))

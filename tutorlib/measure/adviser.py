@@ -1,7 +1,6 @@
 """The adviser: audit, memory, clock and noise of a learner's own model, measured on a copy of it."""
 
 import functools
-import importlib
 import time
 from collections.abc import Callable
 
@@ -12,7 +11,7 @@ from torch import nn
 from tutorlib.errors import Refused
 from tutorlib.measure.batchnorm import ENOUGH, audit
 from tutorlib.measure.clock import step_seconds, undisturbed
-from tutorlib.measure.handed_in import Sample, check_handed_in, check_trains, read, untouched
+from tutorlib.measure.handed_in import Sample, check_handed_in, check_trains, imported, optimizer_name, read, untouched
 from tutorlib.measure.memory.finder import largest_micro_batch
 from tutorlib.measure.memory.line import peak_line
 from tutorlib.measure.memory.predict import predict
@@ -50,6 +49,7 @@ def advise(
     if not isinstance(budget_s, int | float) or not budget_s > 0:
         raise Refused(f"budget_s is {budget_s!r}; allowed: a number of seconds above 0")
     check_handed_in(model, loss, loader)
+    name = optimizer_name(optimizer)
     began = time.perf_counter()
     with untouched(model, loader) as twin:
         device = next(twin.parameters()).device
@@ -66,7 +66,8 @@ def advise(
         say("noise along a short run")
         run = run_of(twin, loss, sample, optimizer, timed, bool(findings), budget_s, began + budget_s, seed)
     return Advice(
-        optimizer=type(optimizer([nn.Parameter(torch.zeros(1))])).__name__,
+        optimizer=name,
+        own_rate=ADAMW.keywords["lr"] if optimizer is ADAMW else None,
         read=len(sample.data),
         parameters=sum(p.numel() for p in model.parameters()),
         loader_seconds=sample.seconds_per_example,
@@ -173,15 +174,10 @@ def noise_part(timed: dict, least: int, seconds: float) -> int:
     return max([size for size in sizes if DRAWS * PARTS * takes.get(size, 0) <= seconds], default=min(sizes))
 
 
-def imported(name: str) -> tuple:
+def handed_in(name: str) -> tuple:
     """(model, loss, loader), or these and the optimizer, from ``package.module:function``."""
-    module, _, function = name.partition(":")
-    try:
-        answer = getattr(importlib.import_module(module), function)()
-    except (ImportError, AttributeError, ValueError) as error:
-        raise Refused(
-            f"model is {name!r}, and {error}; allowed: package.module:function that can be imported"
-        ) from error
+    answer = imported(name)()
     if not isinstance(answer, tuple) or len(answer) not in (3, 4):
-        raise Refused(f"{name} returns a {type(answer).__name__}; allowed: (model, loss, loader) or (…, optimizer)")
+        got = f"{len(answer)} thing(s)" if isinstance(answer, tuple) else f"a {type(answer).__name__}"
+        raise Refused(f"{name} returns {got}; allowed: (model, loss, loader) or (model, loss, loader, optimizer)")
     return answer

@@ -1,6 +1,7 @@
 """What a learner hands in: a model, a loss and a loader, read without a trace and refused in one sentence."""
 
 import copy
+import importlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from torch import nn
 from tutorlib.errors import Refused
 from tutorlib.measure.guards import check_loss_of
 from tutorlib.measure.per_example import trainable
-from tutorlib.nn.data import Data
+from tutorlib.nn.data import Data, check_finite
 from tutorlib.nn.device import same_randomness
 
 LEAST = 16  # examples: fewer say nothing about noise
@@ -75,6 +76,37 @@ def check_handed_in(model, loss, loader) -> None:
         raise Refused(f"loader is a {type(loader).__name__}; allowed: an iterable of pairs (inputs, targets)")
 
 
+def optimizer_name(optimizer) -> str:
+    """What ``optimizer`` makes; refused before anything is measured, where it makes nothing."""
+    if not callable(optimizer):  # one that is made already, say
+        raise Refused(
+            f"optimizer is a {type(optimizer).__name__}; allowed: a function that makes one, for a copy of your model "
+            "is trained. Give lambda parameters: AdamW(parameters, lr=…)"
+        )
+    made = optimizer([nn.Parameter(torch.zeros(1))])
+    if not isinstance(made, torch.optim.Optimizer):
+        raise Refused(
+            f"optimizer makes a {type(made).__name__}; allowed: a torch.optim.Optimizer. Give lambda parameters: "
+            "AdamW(parameters, lr=…)"
+        )
+    return type(made).__name__
+
+
+def imported(name: str) -> Callable:
+    """The function that ``package.module:function`` names. What it raises when it is called is the caller's own."""
+    module, _, function = name.partition(":")
+    if not module or not function:
+        raise Refused(f"model is {name!r}, not a module and its function; allowed: package.module:function")
+    try:
+        found = importlib.import_module(module)
+    except (ImportError, TypeError) as error:  # TypeError: a relative name
+        raise Refused(f"model is {name!r}, and {error}; allowed: package.module:function, to be imported") from error
+    if not callable(made := getattr(found, function, None)):
+        got = f"a {type(made).__name__}" if hasattr(found, function) else "not there"
+        raise Refused(f"model is {name!r}, and {function} is {got}; allowed: a function of {module}")
+    return made
+
+
 def read(loader, most: int, seconds: float, device: torch.device) -> Sample:
     """Up to ``most`` examples, or as many as ``seconds`` bring, from a loader that may be endless."""
     parts, count, own_batch, began = [], 0, 0, time.perf_counter()
@@ -94,6 +126,8 @@ def read(loader, most: int, seconds: float, device: torch.device) -> Sample:
             "Pad them"
         )
     x, y = (torch.cat(column)[:most] for column in zip(*parts, strict=True))
+    check_finite(x, "x of the loader, counted in the order of reading,")
+    check_finite(y, "y of the loader, counted in the order of reading,")
     return Sample(Data(x, y).to(device), own_batch, length_of(loader, own_batch), took / count)
 
 

@@ -11,6 +11,11 @@ from torch.distributed.tensor import DTensor
 from tutorlib.errors import Refused
 from tutorlib.theory.noise import two_batch_estimates
 
+GONE = (
+    "update() found gradients of zero, though its micro-batches had others; allowed: update() after the last "
+    "backward(), before clipping, stepping and zeroing"
+)
+
 
 class GradientSquares:
     """|h|² of what every backward pass adds to the gradients of ``model``, and of what has been added up.
@@ -54,7 +59,10 @@ class GradientSquares:
 
     def accumulated(self) -> torch.Tensor:
         """|Σ h|², read from ``p.grad``: to be asked before it is clipped or zeroed."""
-        return square([length(p.grad, self.dtype) for p in self.hooks if p.grad is not None])
+        there = [length(p.grad, self.dtype) for p in self.hooks if p.grad is not None]
+        if not there:
+            raise Refused(GONE)
+        return square(there)
 
     def close(self) -> None:
         for _, hook in self.hooks.values():

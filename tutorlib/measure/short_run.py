@@ -69,7 +69,8 @@ def short_run(
     if not last < first:
         raise Refused(
             f"model does not train: its loss is {first:.4g} before and {last:.4g} after {found[-1].step} updates of "
-            f"{batch} examples; allowed: one whose loss falls. Try another rate, or pass optimizer=…"
+            f"{batch} examples; allowed: one whose loss falls. Hand in an optimizer with "
+            "another rate, after the loader"
         )
     return found
 

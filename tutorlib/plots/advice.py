@@ -8,6 +8,8 @@ from tutorlib.plots import style
 from tutorlib.theory.advice import SLACK, Advice, Choice
 from tutorlib.theory.card import card
 
+WRAP = 86  # letters: where hinting rounds their width up to whole pixels, a line still ends on the page
+
 
 @style.look()
 def plot_advice(advice: Advice, choice: Choice, recorded: bool = False) -> Axes:
@@ -69,7 +71,7 @@ def plot_card(advice: Advice, choice: Choice, name: str = "your model") -> Axes:
     for sentence in card(advice, choice):
         head = sentence.about if sentence.about != about else ""
         about = sentence.about
-        wrapped = textwrap.wrap(f"{sentence.text} [{sentence.rests_on}]", 96)
+        wrapped = textwrap.wrap(f"{sentence.text} [{sentence.rests_on}]", WRAP)
         lines += [f"{head if row == 0 else '':<11}{text}" for row, text in enumerate(wrapped)]
     drawn = page.get_figheight()
     whole = drawn + 0.5 + 0.132 * len(lines)

@@ -11,8 +11,7 @@ from tutorlib.theory.noise import check_batch
 from tutorlib.theory.plan import Plan
 from tutorlib.theory.trade_off import StepTime, fit_step_time
 
-# From how many examples on a BatchNorm may stay: see tutorlib.measure.batchnorm, where the source is.
-ENOUGH = 16
+ENOUGH = 16  # examples: from these on a BatchNorm may stay; tutorlib.measure.batchnorm has the source
 SLACK = 1.2  # a batch is as good as the best if its predicted time is within 20 %
 MOST = 65_536  # examples: where the data do not say how many there are
 
@@ -42,9 +41,9 @@ class Advice(Line):
 
     ``coupled`` layers look across the batch, the smallest statistic among them made of ``values`` numbers an example.
     ``sizes`` are micro-batches, ``passes`` the seconds of a forward and backward pass at each, ``update`` those of
-    the optimizer. Noise is kept as ``signals``, |G|²/tr Σ = 1/B_noise, at ``steps`` of a run at ``batch``: that ratio
-    has an interval even where |G|² is lost in its noise; ``draws`` gradients of ``noise_batch`` each. Bytes of a step:
-    max(floor, fixed + B · an example).
+    the optimizer; ``own_rate`` is the adviser's, where none was handed in. Noise is kept as ``signals``, |G|²/tr Σ =
+    1/B_noise, at ``steps`` of a run at ``batch``: that ratio has an interval even where |G|² is lost in its noise;
+    ``draws`` gradients of ``noise_batch`` each. Bytes of a step: max(floor, fixed + B · an example).
     """
 
     optimizer: str
@@ -72,11 +71,12 @@ class Advice(Line):
     floor_bytes: float | None = None
     memory: float | None = None
     largest: int | None = None
+    own_rate: float | None = None
 
     def numbers(self) -> dict:
         """What a record can hold: everything but the words and what is not known."""
-        words = "optimizer", "layers"
-        return {n: value for n, value in dataclasses.asdict(self).items() if n not in words and value is not None}
+        every = dataclasses.asdict(self).items()
+        return {n: value for n, value in every if n not in ("optimizer", "layers") and value is not None}
 
     @classmethod
     def of(cls, numbers, optimizer: str) -> "Advice":

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, replace
 
 from tutorlib.theory.advice import ENOUGH, SLACK, Advice, Choice
+from tutorlib.theory.card_of_run import hardly, noise, rate
 from tutorlib.theory.flags import TRAINERS, flags
-from tutorlib.theory.trade_off import best_rate
 
-SLOW_LOADER = 0.5  # of the seconds that a step spends on an example
-GROWN = 2.0  # the noise scale at the end of the short run over the one at its second look
+FEW = 20  # updates an epoch
+EPOCHS = "EPOCHS"  # in what is pasted: an epoch may be two updates, and the length of training is the reader's
 MIB = 2**20
 
 
@@ -30,17 +30,22 @@ def plan(advice: Advice, choice: Choice):
     p, (low, high) = choice.plan, choice.as_good
     ranks = f" × {p.ranks} ranks" if p.ranks > 1 else ""
     yield f"Batch {p.batch:,} = micro-batch {p.micro_batch:,} × accumulation {p.accumulation:,}{ranks}.", "noise, clock"
+    yield from hardly(advice)
     if p.batch != choice.chosen:
         slower = f"{choice.time:.2g} times as long as" if choice.time > SLACK else "about as long as"
         yield f"To the same loss it takes {slower} batch {choice.chosen:,}, the fastest by prediction.", "noise, clock"
+    good = f"at batch {low:,} only" if low == high else f"from batch {low:,} to {high:,}"
+    least, most = choice.least, choice.most
+    ends = f"both choose {least:,}" if least == most else f"choose {least:,} and {most:,}"
     yield (
-        f"The prediction is within 20 % of its least from batch {low:,} to {high:,}; the ends of the noise scale's "
-        f"interval would choose {choice.least:,} and {choice.most:,}.",
+        f"The prediction is within 20 % of its least {good}; the ends of the noise scale's interval would {ends}.",
         "noise, clock",
     )
     if advice.examples:
+        few, run = p.updates_per_epoch < FEW, f"{advice.steps[-1]:,}"
         yield (
-            f"Of {advice.examples:,} examples that makes {p.updates_per_epoch:,} updates an epoch.",
+            f"Of {advice.examples:,} examples that makes {p.updates_per_epoch:,} updates an epoch"
+            + (f"; the short run took {run}: set the length of training in updates." if few else "."),
             "length of the loader",
         )
         if p.accumulation > 1 and p.leftover_micro_batches:
@@ -79,8 +84,8 @@ def memory(advice: Advice, choice: Choice):
     else:
         size = max(advice.floor_bytes, advice.fixed_bytes + p.micro_batch * advice.example_bytes) / MIB
         yield (
-            f"A step at this micro-batch takes about {size:,.3g} MiB: {advice.fixed_bytes / MIB:,.3g} and "
-            f"{advice.example_bytes / MIB:,.3g} an example.",
+            f"A step at this micro-batch takes about {size:,.3g} MiB: {advice.fixed_bytes / MIB:,.3g} fixed and "
+            f"{advice.example_bytes / MIB:,.3g} for each example.",
             "prediction on shapes",
         )
     if advice.largest is not None:
@@ -101,54 +106,17 @@ def clock(advice: Advice, choice: Choice):
     each = {m: seconds / m for m, seconds in zip(advice.sizes, advice.passes, strict=True)}
     best = min(each, key=each.get)
     now = (advice.seconds_of(micro_batch) - advice.update) / micro_batch
-    yield (
-        f"An example costs {1000 * each[advice.sizes[0]]:,.3g} ms at micro-batch {advice.sizes[0]}, {1000 * now:,.3g} "
-        f"ms at {micro_batch:,} and least, {1000 * each[best]:,.3g} ms, at {best:,}.",
-        "seconds of passes",
-    )
+    first = advice.sizes[0]
+    told = {first: each[first], micro_batch: now, best: each[best]}  # each size once
+    costs = [f"{1000 * s:,.3g} ms at micro-batch {m:,}{', the least' if m == best else ''}" for m, s in told.items()]
+    yield f"An example costs {'; '.join(costs)}.", "seconds of passes"
     if best == advice.sizes[-1]:
         yield f"Larger ones than {best:,} were not timed and may be cheaper still.", "seconds of passes"
-    if advice.loader_seconds > SLOW_LOADER * now:
+    if advice.loader_seconds > now:
         yield (
-            f"The loader takes {1000 * advice.loader_seconds:,.3g} ms an example: before any batch, mend the loader.",
+            f"The loader takes {1000 * advice.loader_seconds:,.3g} ms an example, longer than its passes: before any "
+            "batch, mend the loader, with worker processes say (num_workers).",
             "seconds of reading",
-        )
-
-
-def noise(advice: Advice, choice: Choice):
-    looks = [advice.scale_at(look) for look in range(len(advice.steps))]
-    yield (
-        f"Along {advice.steps[-1]:,} updates at batch {advice.batch:,} (loss {advice.losses[0]:.3g} to "
-        f"{advice.losses[-1]:.3g}) the noise scale predicts a critical batch of {advice.noise}; at that "
-        "batch a run takes twice the fewest steps, at twice the batch one and a half times, and more examples.",
-        f"{advice.draws} gradients at {len(looks)} steps",
-    )
-    if len(looks) > 2 and looks[1].middle and looks[-1].low > GROWN * looks[1].middle:
-        yield (
-            f"It grew from {looks[1].middle:,.0f} to {looks[-1].middle:,.0f} along the way and may go on: a later part "
-            "of your run can take a larger batch.",
-            "noise at two steps",
-        )
-    if advice.noise.value is None:
-        yield "The gradient was lost in its noise: only a lower bound is known, and the plan goes by it.", "noise"
-    if advice.coupled:
-        yield "With layers that look across the batch the law of the noise is approximate.", "audit"
-
-
-def rate(advice: Advice, choice: Choice):
-    batch, scale = choice.plan.batch, advice.noise.middle
-    change = float(best_rate(batch, 1, scale) / best_rate(advice.batch, 1, scale))
-    if advice.optimizer == "SGD":
-        rule = "as 1/(1 + noise scale/batch), the rule of a quadratic"
-    else:
-        change, rule = change**0.5, "as the square root of SGD's rule, a rule of thumb for adaptive methods"
-    if batch == advice.batch:
-        yield "The batch is the one your rate was run at: keep the rate, and try its half and its double.", "short run"
-    else:
-        yield (
-            f"From batch {advice.batch:,} to {batch:,}, start at {change:.2g} times your rate ({rule}), then try half "
-            "and double: no rate was tuned here.",
-            "noise",
         )
 
 
@@ -186,7 +154,7 @@ def markdown(advice: Advice, choice: Choice, trainer: str = "Hugging Face Traine
             about = sentence.about
             lines += ["", f"## {about.capitalize()}", ""]
         lines.append(f"- {sentence.text} *({sentence.rests_on})*")
-    pasted = flags(replace(choice.plan, window=TRAINERS[trainer].window), trainer)
+    pasted = flags(replace(choice.plan, window=TRAINERS[trainer].window), trainer, EPOCHS)
     lines += [
         "",
         f"## Flags: {trainer}",
@@ -195,6 +163,7 @@ def markdown(advice: Advice, choice: Choice, trainer: str = "Hugging Face Traine
         pasted,
         "```",
         "",
+        *([f"{EPOCHS} is yours to say: how long to train was not measured."] if EPOCHS in pasted else []),
         f"It {TRAINERS[trainer].says}. *(its own code)*",
     ]
     return "\n".join(lines).replace("\n\n\n", "\n\n") + "\n"

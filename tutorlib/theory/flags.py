@@ -17,30 +17,30 @@ from tutorlib.theory.plan import Plan
 
 @dataclass(frozen=True)
 class Trainer:
-    """``window``: which of :data:`~tutorlib.theory.plan.WINDOWS` it follows; ``says`` so; ``write``: plan → text."""
+    """``window``: its one of :data:`~tutorlib.theory.plan.WINDOWS`; ``says`` so; ``write``: plan, epochs → text."""
 
     window: str
     says: str
-    write: Callable[[Plan], str]
+    write: Callable[[Plan, object], str]
 
 
-def hugging_face(plan: Plan) -> str:
+def hugging_face(plan: Plan, epochs) -> str:
     start = f"torchrun --nproc_per_node {plan.ranks} train.py" if plan.ranks > 1 else "python train.py"
     flags = {
         "per_device_train_batch_size": plan.micro_batch,
         "gradient_accumulation_steps": plan.accumulation,
-        "num_train_epochs": plan.epochs,
+        "num_train_epochs": epochs,
         "dataloader_drop_last": plan.drop_last,
     }
     return " \\\n".join([start, *(f"    --{name} {value}" for name, value in flags.items())])
 
 
-def accelerate(plan: Plan) -> str:
+def accelerate(plan: Plan, epochs) -> str:
     return f"""# accelerate launch --num_processes {plan.ranks} train.py
 accelerator = Accelerator(gradient_accumulation_steps={plan.accumulation})
 {loader(plan)}
 model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
-for epoch in range({plan.epochs}):
+for epoch in range({epochs}):
     for batch in loader:
         with accelerator.accumulate(model):
             accelerator.backward(model(batch))
@@ -48,13 +48,13 @@ for epoch in range({plan.epochs}):
             optimizer.zero_grad()"""
 
 
-def lightning(plan: Plan) -> str:
+def lightning(plan: Plan, epochs) -> str:
     return f"""{loader(plan)}
-trainer = Trainer(devices={plan.ranks}, accumulate_grad_batches={plan.accumulation}, max_epochs={plan.epochs})
+trainer = Trainer(devices={plan.ranks}, accumulate_grad_batches={plan.accumulation}, max_epochs={epochs})
 trainer.fit(model, loader)"""
 
 
-def deepspeed(plan: Plan) -> str:
+def deepspeed(plan: Plan, epochs) -> str:
     return json.dumps(
         {
             "train_batch_size": plan.batch,
@@ -72,20 +72,20 @@ def loader(plan: Plan, own_sampler: bool = False) -> str:
     return f"loader = DataLoader(dataset, batch_size={plan.micro_batch}, {order}, drop_last={plan.drop_last})"
 
 
-def own_loop(plan: Plan) -> str:
+def own_loop(plan: Plan, epochs) -> str:
     """Full windows only: what an epoch leaves over is zeroed when the next begins."""
-    return loop(plan, before="", inside="    optimizer.zero_grad()\n")
+    return loop(plan, epochs, before="", inside="    optimizer.zero_grad()\n")
 
 
-def documents_loop(plan: Plan) -> str:
+def documents_loop(plan: Plan, epochs) -> str:
     """The second accumulation listing of the documents (D3-22), for as many epochs as the plan has."""
-    return loop(plan, before="optimizer.zero_grad()\n", inside="")
+    return loop(plan, epochs, before="optimizer.zero_grad()\n", inside="")
 
 
-def loop(plan: Plan, before: str, inside: str) -> str:
+def loop(plan: Plan, epochs, before: str, inside: str) -> str:
     ranks = f"# on each of {plan.ranks} ranks, with model = DistributedDataParallel(model)\n" if plan.ranks > 1 else ""
     return f"""{ranks}{loader(plan, plan.ranks > 1)}
-{before}for epoch in range({plan.epochs}):
+{before}for epoch in range({epochs}):
 {inside}    for step, batch in enumerate(loader):
         loss = model(batch) / {plan.accumulation}
         loss.backward()
@@ -116,8 +116,11 @@ TRAINERS = {
 }
 
 
-def flags(plan: Plan, trainer: str) -> str:
-    """The plan as text to paste for one of :data:`TRAINERS`. Its window is the trainer's, whatever the plan's is."""
+def flags(plan: Plan, trainer: str, epochs: str | None = None) -> str:
+    """The plan as text to paste for one of :data:`TRAINERS`. Its window is the trainer's, whatever the plan's is.
+
+    ``epochs`` stands in place of the plan's own where how long to train is the reader's to say.
+    """
     if trainer not in TRAINERS:
         raise Refused(f"trainer is {trainer!r}; allowed: {', '.join(TRAINERS)}")
-    return TRAINERS[trainer].write(plan)
+    return TRAINERS[trainer].write(plan, epochs or plan.epochs)

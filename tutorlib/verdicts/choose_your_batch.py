@@ -44,13 +44,13 @@ def advised_verdicts(sweep: Results, clock: Results, advice: Results) -> list[Ve
     rows = []
     for largest, says in ((None, "the adviser's plan is within 20 % of the sweep's best"), (lesson.LITTLE, LITTLE)):
         for model, name in NAMES.items():
+            says = says if model == "mlp" else f"… {name}{', room for 16 only' if largest else ''}"
             words = f"time of the adviser's plan ÷ of the sweep's best, {name}"
             try:
                 found = within(columns.over_best(sweep, clock, advice, model, largest))
             except Refused as refused:  # a batch that was not swept
                 found, words = Finding(None, INCONCLUSIVE), f"{words} ({refused})"
             rows.append(judge("E14", words, found, says=says))
-            says = "…"
     return rows
 
 

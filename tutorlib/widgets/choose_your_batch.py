@@ -11,7 +11,7 @@ from tutorlib.experiments.choose_your_batch import ADVICE
 from tutorlib.plots.advice import plot_advice, plot_card
 from tutorlib.plots.style import png
 from tutorlib.theory.advice import Advice, Choice, choose_plan
-from tutorlib.theory.card import card, markdown
+from tutorlib.theory.card import EPOCHS, card, markdown
 from tutorlib.theory.flags import TRAINERS, flags
 from tutorlib.widgets.panel import Panel, dropdown, slider
 from tutorlib.widgets.show import Shown
@@ -64,7 +64,7 @@ class AdviserPanel(Panel):
             self.sentence.value, self.paste.value = f"✗ {html.escape(str(refused))}.", ""
             return
         plan, trainer = self.choice(**self.values).plan, self.values["trainer"]
-        self.paste.value = flags(replace(plan, window=TRAINERS[trainer].window), trainer)
+        self.paste.value = flags(replace(plan, window=TRAINERS[trainer].window), trainer, EPOCHS)
 
     def choice(self, model, wanted, memory, ranks, trainer) -> Choice:
         return choose_plan(self.advice[model], ranks, memory * MIB or None, wanted or None)

@@ -1,4 +1,4 @@
-"""The memo as a table: one row a symptom, with the functions that measure it."""
+"""The memo as a table: one row a symptom, and folded up under it the functions that measure it."""
 
 import html
 
@@ -12,13 +12,24 @@ def memo_table() -> Shown:
     """The whole table, for the eye as HTML and as text for everybody else. Nothing is measured here."""
     head = "".join(f"<th style='text-align:left'>{name}</th>" for name in HEADS)
     body = "".join(f"<tr style='vertical-align:top'>{''.join(map(cell, cells(row)))}</tr>" for row in MEMO)
-    return Shown(None, "\n\n".join(map(text, MEMO)), html=f"<table><tr>{head}</tr>{body}</table>")
+    page = f"<table><tr>{head}</tr>{body}</table>{fold()}"
+    return Shown(None, "\n\n".join([*map(text, MEMO), "\n".join(functions())]), html=page)
 
 
 def cells(row: Row) -> tuple[tuple[str, ...], ...]:
     """The lines of every cell of a row, under :data:`HEADS`."""
-    looks = [f"{n}. {look.what}: {look.function}, lesson {look.lesson[:2]}" for n, look in enumerate(row.looks, 1)]
+    looks = [f"{n}. {look.what} (lesson {look.lesson[:2]})" for n, look in enumerate(row.looks, 1)]
     return (row.symptom,), tuple(looks), (row.cause,), (row.cure,), (row.said, f"{', '.join(row.claims)}: {row.kept}")
+
+
+def functions() -> list[str]:
+    """Every measurement once, with the function that makes it."""
+    return list(dict.fromkeys(f"{look.what}: tutorlib.{look.function}" for row in MEMO for look in row.looks))
+
+
+def fold() -> str:
+    listed = "".join(f"<li>{html.escape(line)}</li>" for line in functions())
+    return f"<details><summary>The function for each measurement</summary><ul>{listed}</ul></details>"
 
 
 def cell(lines: tuple[str, ...]) -> str:

@@ -1,9 +1,8 @@
 """Models by name for the command line: a known shape, or one of your own that can be imported; and what to print."""
 
 import functools
-import importlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import nn
@@ -11,6 +10,7 @@ from torch.nn import functional as F
 from torch.nn.modules.conv import _ConvNd
 
 from tutorlib.errors import Refused
+from tutorlib.measure.handed_in import imported, pair
 from tutorlib.measure.memory.line import PeakLine, peak_line
 from tutorlib.measure.memory.predict import predict
 from tutorlib.measure.memory.target import TARGETS
@@ -38,7 +38,7 @@ def named(name: str, time: int = 1024, **options) -> tuple[nn.Module, Callable, 
     ``time`` is the length of a text; ``options`` go to the transformer (attention, checkpointing).
     """
     if ":" in name:
-        return imported(name)
+        return handed_in(name)
     known = {**SHAPES, **PICTURES}
     shape = choose(known, name, "model")
     with torch.device("meta"):
@@ -49,19 +49,24 @@ def named(name: str, time: int = 1024, **options) -> tuple[nn.Module, Callable, 
         return (GPT2 if isinstance(shape, GPT2Shape) else Llama)(shape, **options), next_token_loss, tokens
 
 
-def imported(name: str) -> tuple[nn.Module, Callable, tuple]:
-    module, _, function = name.partition(":")
+def handed_in(name: str) -> tuple[nn.Module, Callable, tuple]:
+    """What the function returns for the adviser will do: of a loader the first batch, and the optimizer is not used."""
+    made = imported(name)
     try:
-        made = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise Refused(
-            f"model is {name!r}, and {error}; allowed: package.module:function that can be imported"
-        ) from error
-    with torch.device("meta"):
+        with torch.device("meta"):
+            answer = made()
+    except (RuntimeError, NotImplementedError, TypeError):  # it reads values, which meta tensors do not have
         answer = made()
-    if not isinstance(answer, tuple) or len(answer) != 3 or not isinstance(answer[0], nn.Module):
-        raise Refused(f"{name} returns a {type(answer).__name__}; allowed: (model, loss, (inputs, targets))")
-    return answer
+    if not isinstance(answer, tuple) or len(answer) not in (3, 4) or not isinstance(answer[0], nn.Module):
+        got = f"{len(answer)} thing(s)" if isinstance(answer, tuple) else f"a {type(answer).__name__}"
+        raise Refused(
+            f"{name} returns {got}; allowed: (model, loss, (inputs, targets)), or with a loader of such pairs in its "
+            "place, and the model a torch.nn.Module"
+        )
+    model, loss, batch, *_ = answer
+    if isinstance(batch, Iterable) and not isinstance(batch, tuple | torch.Tensor):
+        batch = pair(next(iter(batch), ()))
+    return model, loss, batch
 
 
 def report(
