@@ -7,8 +7,9 @@ for Colab, without executing anything: the cell does nothing elsewhere.
 import re
 import sys
 
-import build
 import nbformat
+
+import build
 
 PYPROJECT = build.ROOT / "pyproject.toml"
 ALLOWED = re.compile(r"https://github\.com/[\w.-]+/[\w.-]+")
