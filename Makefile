@@ -35,9 +35,9 @@ lab: $(VENV)/lab
 	@$(BIN)/jupyter lab $$([ "$$(id -u)" = 0 ] && echo --allow-root) \
 		$$([ "$$(uname)" = Darwin ] || [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] || echo --no-browser) --LabApp.default_url=/lab/tree/$(START) $(LAB)
 
-# Tests in two processes, then the notebooks, two at a time: many of their studies leave a core idle.
+# Tests in two processes, the browser's first for they are the longest; then the notebooks, two at a time.
 test: $(VENV)/test
-	@$(BIN)/python -m pytest $(or $(ARGS),tests -n 2 --dist loadfile)
+	@$(BIN)/python -m pytest $(or $(ARGS),tests -n 2 --dist loadfile --no-loadscope-reorder)
 	@$(if $(ARGS),,$(BIN)/python -m pytest lessons -n 2 --dist loadfile)
 
 lessons: $(VENV)/test
