@@ -242,7 +242,7 @@ def test_your_own_advice_comes_first_and_the_card_is_shown():
     panel.button.click()
     assert "advise" in panel.heard.value
     shown = show_card(own, name="my net")
-    assert shown.picture.startswith(b"\x89PNG") and shown.text.startswith("# A batch for my net")
+    assert shown.picture.startswith(b"\x89PNG") and shown.text.startswith("Figure: # A batch for my net")
     assert f"Batch {choose_plan(own).plan.batch:,}" in shown.text
 
 

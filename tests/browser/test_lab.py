@@ -199,7 +199,8 @@ def moves(page, panel, control) -> bool:
 
     def shown():
         sentences = panel.locator(".widget-html-content").all_inner_texts()
-        return panel.locator("img.widget-image").first.get_attribute("src"), sentences
+        texts = [area.input_value() for area in panel.locator("textarea").all()]
+        return panel.locator("img.widget-image").first.get_attribute("src"), sentences, texts
 
     menu = control.evaluate("element => element.options?.length ?? 0")
     for step in range(menu) if menu else ("ArrowRight", "ArrowLeft", "ArrowLeft"):

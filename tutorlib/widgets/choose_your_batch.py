@@ -108,9 +108,9 @@ class AdviserPanel(Panel):
 
 
 def show_card(advice: Advice, choice: Choice | None = None, name: str = "your model") -> Shown:
-    """The card as a cell shows it: a page to see, Markdown to read."""
+    """The card as a cell shows it: a page to see, the same in Markdown to read."""
     choice = choice or choose_plan(advice)
-    return Shown(png(plot_card(advice, choice, name)), markdown(advice, choice, name=name))
+    return Shown(png(plot_card(advice, choice, name)), f"Figure: {markdown(advice, choice, name=name)}")
 
 
 PANELS = (AdviserPanel,)
