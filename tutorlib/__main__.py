@@ -84,14 +84,14 @@ def verdicts_under_other_seeds(name: str, count: int) -> list[repeats.Repeats]:
     from tutorlib.study import study
 
     lesson, rounds = LESSONS[name], []
+    recorded = ledger.replayed(lesson)  # too long to be repeated twenty times
+    judged = [(experiments, judge) for experiments, judge in lesson.VERDICTS if not set(experiments) & set(recorded)]
     for base_seed in range(count + 1):
         measured = {
             experiment.name: study(experiment.at(base_seed=base_seed), report=progress(experiment, base_seed))
-            for experiment in {e.name: e for experiments, _ in lesson.VERDICTS for e in experiments}.values()
+            for experiment in {e.name: e for experiments, _ in judged for e in experiments}.values()
         }
-        rounds.append(
-            [v for experiments, judge in lesson.VERDICTS for v in judge(*(measured[e.name] for e in experiments))]
-        )
+        rounds.append([v for experiments, judge in judged for v in judge(*(measured[e.name] for e in experiments))])
     print(file=sys.stderr)
     print(f"{'claim':<7} {'stored verdict':<28} {'same':>7}  {'estimate: stored, least … most':<32} measured")
     for stored, *others in zip(*rounds, strict=True):

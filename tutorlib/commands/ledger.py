@@ -32,7 +32,7 @@ def write(lessons: dict, chosen: list[str] | None = None, page_only: bool = Fals
         raise Refused(f"--into is {into}; allowed: a folder that exists")
     facts = into / "ledger.jsonl"
     names = [] if page_only else [name for name in lessons if chosen is None or name in chosen]
-    bar = Bar({name: {e.name: e for experiments, _ in lessons[name].VERDICTS for e in experiments} for name in names})
+    bar = Bar({name: live(lessons[name]) for name in names})
     for name in names:
         fresh = measure(name, lessons[name], bar)
         # What another lesson's run wrote in the meantime stays; lessons that are no more do not.
@@ -66,11 +66,8 @@ def measure(name: str, lesson, bar: "Bar") -> list[Entry]:
     from tutorlib.nn.device import pick
     from tutorlib.study import study
 
-    measured, budgets = {}, set()
+    measured, budgets = {experiment.name: recorded(experiment) for experiment in replayed(lesson)}, set()
     for experiment in bar.experiments[name].values():
-        if experiment in replayed(lesson):
-            measured[experiment.name] = recorded(experiment)
-            continue
         device = pick(experiment.device)
         budgets.add(budget := "quick" if device.type == "cpu" else "full")
         results = study(experiment.at(budget), str(device), bar.report(name, experiment.name))
@@ -83,6 +80,12 @@ def measure(name: str, lesson, bar: "Bar") -> list[Entry]:
 def replayed(lesson) -> tuple:
     """Experiments that a lesson never runs live: its verdicts are those of the record that ships."""
     return getattr(lesson, "REPLAYED", ())
+
+
+def live(lesson) -> dict:
+    """The experiments that a lesson's verdicts are made of and that it runs, by name."""
+    judged = {e.name: e for experiments, _ in lesson.VERDICTS for e in experiments}
+    return {name: experiment for name, experiment in judged.items() if experiment not in replayed(lesson)}
 
 
 class Bar:

@@ -184,6 +184,7 @@ VERDICTS = (
     ((lesson.ERRORS,), cure_verdicts),
     ((BATCHNORM,), batchnorm_verdicts),
     ((lesson.GHOST,), ghost_verdicts),
+    ((lesson.ON_MNIST1D,), mnist1d_verdicts),
 )
 
-RECORDED = (lesson.ON_MNIST1D,)
+RECORDED = REPLAYED = (lesson.ON_MNIST1D,)
