@@ -85,7 +85,7 @@ def verdicts_under_other_seeds(name: str, count: int) -> list[repeats.Repeats]:
 
     lesson, rounds = LESSONS[name], []
     recorded = ledger.replayed(lesson)  # too long to be repeated twenty times
-    judged = [(experiments, judge) for experiments, judge in lesson.VERDICTS if not set(experiments) & set(recorded)]
+    judged = [each for each in lesson.VERDICTS if not any(experiment in recorded for experiment in each[0])]
     for base_seed in range(count + 1):
         measured = {
             experiment.name: study(experiment.at(base_seed=base_seed), report=progress(experiment, base_seed))
