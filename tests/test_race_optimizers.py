@@ -344,6 +344,19 @@ def faster(names, factor, batches=lesson.BATCHES, draws=lesson.DRAWS):
     return steps
 
 
+def test_eigenvectors_that_come_back_as_nan_are_computed_again_in_double_precision(monkeypatch):
+    real, sums = torch.linalg.eigh, torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(0))
+    sums = sums @ sums.mT
+
+    def silent(matrix):
+        values, vectors = real(matrix)
+        return (values * torch.nan, vectors) if matrix.dtype == torch.float32 else (values, vectors)
+
+    monkeypatch.setattr(torch.linalg, "eigh", silent)
+    values, vectors = matrix_optimizers.eigenpairs(sums)
+    assert torch.allclose((vectors * values.unsqueeze(-2)) @ vectors.mT, sums, atol=1e-5)
+
+
 def test_equals_have_no_ranking_and_eight_apart_have_a_full_one():
     equal, _ = both(base, spread=0.1)
     assert verdicts.ranking(equal, 512) == verdicts.NO_RANKING

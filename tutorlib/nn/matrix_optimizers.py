@@ -87,14 +87,18 @@ def inverse_root(matrix: torch.Tensor, power: int, eps) -> torch.Tensor:
 def eigenpairs(matrices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """``torch.linalg.eigh``; where it gives up, one by one in double precision, and NaN for what still fails.
 
-    Sums of a run that blows up are so ill-conditioned that the library may not converge, and its error would end all.
+    Sums of a run that blows up are so ill-conditioned that the library may not converge, and its error would end all;
+    in single precision it may also return NaN without a word, for finite sums with many zeros in them.
     """
     try:
-        return torch.linalg.eigh(matrices)
+        values, vectors = torch.linalg.eigh(matrices)
+        if torch.isfinite(values).all() and torch.isfinite(vectors).all():
+            return values, vectors
     except torch.linalg.LinAlgError:
-        if matrices.ndim > 2:
-            each = [eigenpairs(matrix) for matrix in matrices]
-            return torch.stack([values for values, _ in each]), torch.stack([vectors for _, vectors in each])
+        pass
+    if matrices.ndim > 2:
+        each = [eigenpairs(matrix) for matrix in matrices]
+        return torch.stack([values for values, _ in each]), torch.stack([vectors for _, vectors in each])
     try:
         values, vectors = torch.linalg.eigh(matrices.double())
         return values.to(matrices.dtype), vectors.to(matrices.dtype)
