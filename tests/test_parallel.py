@@ -247,6 +247,15 @@ def test_ranks_end_and_tidy_up_when_the_process_that_started_them_is_killed(tmp_
     assert not left_behind([rank]) and not list(tmp_path.iterdir())
 
 
+def test_a_rank_that_starts_after_another_one_has_tidied_up_ends_too(tmp_path):
+    where = parallel.environment(0, 1) | {"TMPDIR": str(tmp_path)}
+    late = subprocess.Popen([sys.executable, "-c", parallel.SERVE, str(tmp_path / "gone" / "store")], env=where)
+    try:
+        assert late.wait(60) < 0 and not list(tmp_path.iterdir())
+    finally:
+        late.kill()
+
+
 def test_processes_that_cannot_be_started_are_one_sentence(monkeypatch):
     def none_left(*arguments, **named):
         raise BlockingIOError("Resource temporarily unavailable")

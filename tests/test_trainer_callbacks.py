@@ -16,6 +16,8 @@ from tutorlib.nn.data import digits
 from tutorlib.nn.models import make
 from tutorlib.theory.noise import NoiseDraws
 
+# Runs this short have no noise scale to log, and the meter says so.
+pytestmark = pytest.mark.filterwarnings("ignore:BatchMeter logs no noise scale")
 torch.set_num_threads(1)
 MICRO, K, EXAMPLES = 8, 4, 8 * 4 * 5 + 8 * 2 + 3  # five full windows, then three micro-batches, the last of them short
 
@@ -216,7 +218,6 @@ def lightning_run(folder, model, heard=True, callback=None, every=1, **options):
     return trainer
 
 
-@pytest.mark.filterwarnings("ignore:BatchMeter logs no noise scale")  # ten updates are few, and it says so
 @pytest.mark.parametrize("clip", [None, 0.01])
 def test_in_lightning_the_noise_is_the_instruments_with_and_without_clipping(tmp_path, kept, clip):
     model = Net()

@@ -163,9 +163,11 @@ def reason(all_ranks: list[Rank], store: dist.Store) -> Exception:
 def serve() -> None:
     """A rank's whole life: meet the others, do the calls, answer, and end when the parent lets go."""
     watch = threading.Thread(target=end_with_parent, daemon=True)
-    watch.start()
     rank, ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    signal.alarm(10)  # where another rank has tidied up, the next line waits 300 s, and no thread runs meanwhile
     store = dist.FileStore(sys.argv[1])
+    signal.alarm(0)
+    watch.start()
     try:
         device, backend = devices.of_rank(store.get("kind").decode(), rank)
         dist.init_process_group(backend, store=dist.PrefixStore("group", store), rank=rank, world_size=ranks)
