@@ -10,7 +10,8 @@ import torch
 from tutorlib.measure.kfac import preconditioned
 from tutorlib.nn.matrix_optimizers import muon, shampoo
 from tutorlib.nn.optimizers import adamw, lamb, lars, lion, sgd
-from tutorlib.plots.bowl_panel import plot_bowl
+from tutorlib.plots import style
+from tutorlib.plots.bowl_panel import BowlStage
 from tutorlib.theory import bowl as bowls
 from tutorlib.theory.bowl import BEST, DRAWS, RATES, START, STEPS, Bowl, walks
 from tutorlib.widgets.scale_the_optimizer import AXES, OPTIMIZERS, PANELS, BowlPanel
@@ -136,14 +137,27 @@ def test_where_nothing_is_left_the_sentence_says_so_and_the_curve_is_drawn_at_th
     assert min(min(line.get_ydata()) for line in beside.lines) == pytest.approx(1e-6)
 
 
+def drawn(axes):
+    """The ends of all eight ways and of all eight losses: grey ones are one line with gaps."""
+    grey, thick = [line.get_xydata() for line in axes.lines if line.get_linewidth() in (0.9, 2.4)]
+    return [*np.split(grey, np.flatnonzero(np.isnan(grey[:, 0])) + 1)[:-1], thick]
+
+
 def test_the_figure_draws_eight_ways_and_losses_and_names_the_chosen():
     found = walks(TURNED, 16, 1.0)
-    axes = plot_bowl(TURNED, found, "Lion")
+    axes = BowlStage().show(TURNED, found, "Lion")
     _, beside = axes.figure.axes
     begun = TURNED.losses(START - BEST)
-    assert sorted(float(line.get_ydata()[-1]) for line in beside.lines) == pytest.approx(
-        sorted(float(walk.losses[-1] / begun) for walk in found.values())
-    )
-    thick = max(axes.lines, key=lambda line: line.get_linewidth() * (len(line.get_xdata()) == STEPS + 1))
-    assert np.array_equal(np.transpose(thick.get_data()), found["Lion"].way) and "Lion" in axes.get_title("left")
-    assert "Lion" in {text.get_text() for text in beside.texts}
+    others = [found[name] for name in OPTIMIZERS if name != "Lion"]
+    for path, walk in zip(drawn(axes), [*others, found["Lion"]], strict=True):
+        assert np.array_equal(path[: STEPS + 1], walk.way)
+    for path, walk in zip(drawn(beside), [*others, found["Lion"]], strict=True):
+        assert np.array_equal(path[: STEPS + 1], np.stack([np.arange(STEPS + 1), walk.losses / begun], axis=1))
+    assert "Lion" in axes.get_title("left") and "Lion" in {text.get_text() for text in beside.texts}
+
+
+def test_a_frame_keeps_nothing_of_the_frame_before():
+    stage, other = BowlStage(), Bowl(10.0, 0.0)
+    stage.show(TURNED, walks(TURNED, 1, 3.0), "Shampoo")
+    moved, fresh = (each.show(other, walks(other, 16, 0.0), "SGD") for each in (stage, BowlStage()))
+    assert style.png(moved) == style.png(fresh)

@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from tutorlib.plots.bowl_panel import plot_bowl
+from tutorlib.plots.bowl_panel import BowlStage
 from tutorlib.theory.bowl import BEST, START, STEPS, Bowl, walks
 from tutorlib.widgets.panel import Panel, slider
 
@@ -18,6 +18,7 @@ class BowlPanel(Panel):
     """
 
     def __init__(self):
+        self.stage = BowlStage()
         self.walks = lru_cache(maxsize=None)(lambda bowl, batch, noise: walks(bowl, batch, noise))
         super().__init__(
             "eight optimizers on an ill-conditioned bowl, each at its best rate",
@@ -33,7 +34,7 @@ class BowlPanel(Panel):
         return bowl, self.walks(bowl, batch, noise)
 
     def draw(self, optimizer, **values):
-        return plot_bowl(*self.shown(**values), optimizer)
+        return self.stage.show(*self.shown(**values), optimizer)
 
     def say(self, optimizer, **values):
         bowl, found = self.shown(**values)
