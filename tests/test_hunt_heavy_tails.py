@@ -133,6 +133,13 @@ def test_controls_are_read_as_gradients_are():
     assert found["student 3"]["of_directions"] > 2
 
 
+def test_examples_that_are_alike_in_one_place_only_are_left_out_of_its_scale():
+    rows = rng().standard_normal((200, 2))
+    alike = np.where(np.arange(200)[:, None] < [150, 0], 1.0, rows)  # in the first of two columns, to the last digit
+    found = trials.across_minibatches(rows, alike, 100, rng())
+    assert np.isfinite(found["log_scales"]).all() and found["log_scales"][0] < 0
+
+
 def test_kurtosis_settles_for_a_gaussian_and_grows_with_the_draws_for_a_stable_law():
     assert tails.settles(rng().standard_normal(8000)) == pytest.approx(1, abs=0.1)
     ratios = [tails.settles(tails.stable(1.5, 4000, rng([9, k]))) for k in range(60)]

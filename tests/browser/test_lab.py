@@ -1,34 +1,14 @@
 """Lessons in a real browser: JupyterLab opens and runs them, controls move them, and nothing leaves the machine."""
 
 import json
-import os
-import secrets
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from in_browser import NEEDS_CHROMIUM, a_page, jupyter, screenshot
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra: pip install tutorlib[browser]")
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
 ROOT = Path(__file__).resolve().parent.parent.parent
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-]
 # Read in the page, without awaiting: True once the kernel of the open notebook is connected and idle.
 KERNEL_READY = """() => {
   const panel = window.jupyterapp?.shell?.currentWidget;
@@ -38,90 +18,27 @@ KERNEL_READY = """() => {
 CELLS_LEFT = """() => window.jupyterapp.shell.currentWidget.content.model.sharedModel.cells
   .filter(cell => cell.cell_type === 'code' && !cell.execution_count).length"""
 
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine (Debian: apt-get install chromium)")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+pytestmark = NEEDS_CHROMIUM
 
 
 @pytest.fixture
 def lab(tmp_path):
     """Lesson → its address in a JupyterLab with folders and a cache of its own, on a copy of the lessons."""
     shutil.copytree(ROOT / "lessons", tmp_path / "lessons")
-    port, token = free_port(), secrets.token_hex(16)
-    folders = {f"JUPYTER_{name}_DIR": str(tmp_path / name.lower()) for name in ("CONFIG", "RUNTIME", "DATA")}
-    env = {
-        **os.environ,
-        **folders,
-        "TUTORLIB_CACHE": str(tmp_path / "cache"),
-        "TUTORLIB_DEVICE": "cpu",
-        "JUPYTERLAB_SETTINGS_DIR": str(tmp_path / "settings"),
-        "JUPYTERLAB_WORKSPACES_DIR": str(tmp_path / "spaces"),
-    }
     settings = tmp_path / "settings" / "@jupyterlab" / "apputils-extension"
     settings.mkdir(parents=True)
     quiet = {"fetchNews": "false", "checkForUpdates": False}
     (settings / "notification.jupyterlab-settings").write_text(json.dumps(quiet))
-    with open(tmp_path / "lab.log", "w") as log:
-        server = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "jupyterlab",
-                "--no-browser",
-                "--allow-root",
-                f"--port={port}",
-                "--port-retries=0",
-                f"--IdentityProvider.token={token}",
-                f"--notebook-dir={tmp_path}",
-                "--LabApp.expose_app_in_browser=True",
-                "--LabApp.extension_manager=readonly",
-            ],
-            cwd=tmp_path,
-            env=env,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        wait_for(f"http://127.0.0.1:{port}/api?token={token}", server, tmp_path / "lab.log")
-        yield lambda lesson: f"http://127.0.0.1:{port}/lab/tree/lessons/{lesson}.ipynb?token={token}"
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
-
-
-def wait_for(address: str, server, log: Path, seconds: float = 90) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and server.poll() is None:
-        try:
-            urllib.request.urlopen(address, timeout=2)
-            return
-        except OSError:
-            time.sleep(0.3)
-    pytest.fail(f"JupyterLab did not start:\n{log.read_text()[-2000:]}")
+    folders = {f"JUPYTERLAB_{name.upper()}_DIR": str(tmp_path / name) for name in ("settings", "workspaces")}
+    options = ["--LabApp.expose_app_in_browser=True", "--LabApp.extension_manager=readonly"]
+    with jupyter(tmp_path, "jupyterlab", "IdentityProvider.token", *options, **folders) as address:
+        yield lambda lesson: address.format(f"lab/tree/lessons/{lesson}.ipynb")
 
 
 @contextmanager
 def executed(address: str, cells: int):
     """The page of a lesson whose ``cells`` or more code cells have all run; nothing may fail, then or later."""
-    errors, outside = [], []
-
-    def check_local(route):
-        if "127.0.0.1" not in route.request.url and not route.request.url.startswith(("data:", "blob:")):
-            outside.append(route.request.url)
-            return route.abort()
-        return route.continue_()
-
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        context = browser.new_context(viewport={"width": 1200, "height": 1000})
-        context.grant_permissions(["clipboard-read", "clipboard-write"])
-        page = context.new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.route("**/*", check_local)
+    with a_page() as page:
         page.goto(address)
         page.wait_for_function(KERNEL_READY, timeout=90_000)
         page.evaluate("() => { window.jupyterapp.commands.execute('editmenu:clear-all'); }")
@@ -134,8 +51,7 @@ def executed(address: str, cells: int):
             "() => [...document.querySelectorAll('.jp-OutputArea-output')]"
             ".filter(o => /Traceback|Error displaying widget/.test(o.innerText)).length"
         )
-        browser.close()
-    assert errors == [] and outside == [] and broken == 0
+        assert broken == 0
 
 
 def test_lesson_01_runs_in_jupyterlab_and_its_controls_move_it(lab):
@@ -250,9 +166,3 @@ def move_a_panel(page, says: str, keys: int, then: str, name: str) -> None:
     find(page, ".widget-html-content", then)
     page.wait_for_timeout(500)
     screenshot(page, name)
-
-
-def screenshot(page, name: str) -> None:
-    """Kept only where someone asks to look: SCREENSHOTS=folder."""
-    if folder := os.environ.get("SCREENSHOTS"):
-        page.screenshot(path=Path(folder) / f"{name}.png")

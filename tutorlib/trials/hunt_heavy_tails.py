@@ -152,7 +152,8 @@ def across_minibatches(coordinates: np.ndarray, directions: np.ndarray, draws: i
         directed.append(float(excess[width:].mean()))
         hills.append(hill_at(means[:, width:])[SHARES.index(TAIL)])
         apart = batch * (means[::2] - means[1::2])[:, width:]
-        scales.append(float(tails.log_scale(apart[apart.any(axis=1)]).mean()))  # the same example twice: no draw
+        other = [column[column != 0] for column in apart.T]  # the same examples twice, or two rounded alike: no draw
+        scales.append(float(np.mean([tails.log_scale(column) for column in other])))
     return {
         "of_examples": float(tails.excess_kurtosis(coordinates).mean()),
         "of_directions": float(tails.excess_kurtosis(directions).mean()),
