@@ -534,12 +534,18 @@ def test_a_size_that_does_not_fit_is_followed_down_the_slope_in_few_predictions(
     assert fitting(at, line, 35.0) == 0 and fitting(at, line, 40.0) == 1 and fitting(at, line, 5.0) == 0
 
 
+def test_a_net_whose_peak_is_the_same_at_8_and_16_examples_is_fitted_where_it_grows():
+    told = report("small_nets:normed", micro_batch=4)
+    assert told["fitted"] == (64, 128) and told["per_example"] > 0 and min(told["largest"].values()) > 10**6
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["gpt9"], "model is 'gpt9'; allowed: 'gpt2'"),
         (["nowhere:there"], "No module named 'nowhere'; allowed: package.module:function"),
         (["builtins:dict"], "builtins:dict returns a dict"),
+        (["small_nets:normed"], "micro-batch 1 with ValueError: Expected more than 1 value per channel"),
         (["gpt2", "--time", "2000"], "time is 2000"),
         (["gpt2", "--target", "tpu"], "target is 'tpu'; allowed: 'cpu', 'gpu'"),
         (["gpt2", "--optimizer", "Muon"], "optimizer is 'Muon'"),

@@ -36,16 +36,17 @@ def show(model: str, json: bool, attention: str, checkpointing: bool, **plan) ->
     if json:
         print(dumps(told, indent=1))
         return
-    gib = 2**30
+    gib, (few, many) = 2**30, told["fitted"]
     print(f"{model}: {told['parameters']:,} parameters, micro-batch {told['micro_batch']}")
     print("  alive at the peak:")
     for part, size in told["parts"].items():
         print(f"  {part:<16} {size / gib:8.2f} GiB")
     print(f"  {'peak':<16} {told['peak'] / gib:8.2f} GiB, in the {told['phase']} phase")
     print(f"  {'reserved':<16} {told['reserved'] / gib:8.2f} GiB; first step alone {told['first_step'] / gib:.2f}")
+    raised = f", raised by what is reserved more at {many}" if "largest" in told else ""
     print(
         f"  {told['fixed'] / gib:.2f} GiB fixed + {told['per_example'] / gib:.3f} GiB an example "
-        f"(allocated, fitted at 8 and 16{', raised by what is reserved more at 16' if 'largest' in told else ''})"
+        f"(allocated, fitted at {few} and {many}{raised})"
     )
     for card, size in told.get("largest", {}).items():
         print(f"  largest on {card:<12} about {size:>6}" if size else f"  largest on {card:<12} does not fit")

@@ -11,7 +11,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from tutorlib.errors import Refused
 from tutorlib.measure.handed_in import imported, pair
-from tutorlib.measure.memory.line import PeakLine, peak_line
+from tutorlib.measure.memory.line import PeakLine, passes, peak_line
 from tutorlib.measure.memory.predict import predict
 from tutorlib.measure.memory.target import TARGETS
 from tutorlib.measure.memory.trace import Trace
@@ -89,11 +89,19 @@ def report(
 
     @functools.cache
     def at(size: int):
-        return predict(
-            model, loss, batch, maker, micro_batch=size, precision=precision, target=device, accumulation=accumulation
-        )
+        plan = {"micro_batch": size, "precision": precision, "target": device, "accumulation": accumulation}
+        try:
+            return predict(model, loss, batch, maker, **plan)
+        except Refused:
+            raise
+        except Exception as error:  # of the model's own code
+            raise Refused(
+                f"{name} ends at micro-batch {size} with {type(error).__name__}: {error}; allowed: a model and a batch "
+                "that make a loss. BatchNorm after a linear layer needs --micro-batch 2 or more"
+            ) from error
 
-    trace, line = at(micro_batch), peak_line(at, (8, 16), reserved=device.gpu_kernels)
+    trace, fitted = at(micro_batch), growing(at)
+    line = peak_line(at, fitted, reserved=device.gpu_kernels)
     answer = {
         "model": name,
         "micro_batch": micro_batch,
@@ -105,11 +113,20 @@ def report(
         "parts": trace.parts(),
         "fixed": line.fixed,
         "per_example": line.per_example,
+        "fitted": fitted,
         "convolutions": sum(isinstance(module, _ConvNd) for module in model.modules()),
     }
     if device.gpu_kernels:
         answer["largest"] = {card: fitting(at, line, room * MIB) for card, room in CARDS.items()}
     return answer
+
+
+def growing(at: Callable[[int], Trace]) -> tuple[int, int]:
+    """Two batches whose peaks differ: in a tiny net, 8 and 16 examples may fill the same block of 512 bytes."""
+    for size in (8, 64):
+        if passes(at(2 * size)) > passes(at(size)):
+            return size, 2 * size
+    return 512, 1024  # even of one byte each
 
 
 def fitting(at: Callable[[int], Trace], line: PeakLine, room: float) -> int:
