@@ -108,6 +108,18 @@ def test_only_the_last_updates_are_averaged_and_all_are_with_room():
     assert meter.draws.trace_draws == pytest.approx(of_instrument(seen[7 * K :], 5).trace_draws)
 
 
+def test_with_listen_the_noise_is_that_of_every_nth_update_and_all_are_counted():
+    logged, seen = [], []
+    options = {"every": 1, "listen": 3, "keep": 2}
+    heard, meter = train(windows(9), listening(lambda *line: logged.append(line[0]), **options), seen=seen)
+    parts = [gradient for n in (3, 6) for gradient in seen[n * K : (n + 1) * K]]  # the first, the fourth, the seventh
+    assert meter.draws.trace_draws == pytest.approx(of_instrument(parts, 2).trace_draws, rel=1e-9)
+    assert meter.draws.grad_sq_draws == pytest.approx(of_instrument(parts, 2).grad_sq_draws, rel=1e-9)
+    assert [values["batch/examples"] for values in logged] == [BATCH] * 9
+    alone, _ = train(windows(9))
+    assert all(torch.equal(a, b) for a, b in zip(alone.parameters(), heard.parameters(), strict=True))
+
+
 def test_a_short_window_counts_its_own_examples_and_still_gives_noise():
     logged, seen = [], []
     given = [*windows(3), windows(1)[0][:2]]
@@ -274,7 +286,7 @@ def test_misuse_is_one_sentence_each():
     for wrong in ("text", {}, [None], torch.tensor(3.0)):
         with pytest.raises(Refused, match="without a tensor"):
             sizes(wrong)
-    for name in ("every", "keep"):
+    for name in ("every", "keep", "listen"):
         with pytest.raises(Refused, match=f"{name} is 0"):
             BatchMeter(model, print, **{name: 0})
 

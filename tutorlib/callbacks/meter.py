@@ -44,17 +44,19 @@ class BatchMeter:
     all data-parallel ranks. It is a ratio of averages over the last ``keep`` updates, with Fieller's interval, and left
     out with a warning, said once, where it is not known: one micro-batch in all, unequal ones, |G|² lost in its noise
     or clearly negative. The weights move under it: it is the mean over those updates. On several ranks every rank calls
-    this, and gradients are averaged. Raises ``ValueError`` where gradients are gone before ``update()``.
+    this, and gradients are averaged. Where a pass takes a millisecond, listening takes a third of it: with ``listen=10``
+    the noise is read from every tenth update alone, and ``keep`` counts these.
+    Raises ``ValueError`` where gradients are gone before ``update()``.
     """
 
-    def __init__(self, model: nn.Module, log: Log, *, every: int = 10, keep: int = 100):
-        self.every, self.log = check_batch(every, name="every"), log
+    def __init__(self, model: nn.Module, log: Log, *, every: int = 10, keep: int = 100, listen: int = 1):
+        self.every, self.log, self.listen = check_batch(every, name="every"), log, check_batch(listen, name="listen")
         self.squares, self.updates, self.step = GradientSquares(model), deque(maxlen=check_batch(keep, name="keep")), 0
-        self.parts, self.pending, self.last, self.said = [], [], None, set()
+        self.parts, self.pending, self.last, self.said, self.count = [], [], None, set(), 0
 
     def part(self, batch) -> None:
         """A micro-batch has been through ``backward``; ``batch`` is its tensor, or a tuple or dict of tensors."""
-        self.parts.append((*sizes(batch), self.squares.of_micro_batch()))
+        self.parts.append((*sizes(batch), self.squares.of_micro_batch() if self.squares.arrived.listening else []))
 
     def update(self, length=None, *, scale: float = 1.0, divisor: float | None = None, step: int | None = None) -> None:
         """The gradients of an update are complete, and not yet clipped.
@@ -67,14 +69,22 @@ class BatchMeter:
             raise Refused("update() without a micro-batch; allowed: part(batch) after each backward(), then update()")
         examples, tokens, lengths = zip(*self.parts, strict=True)
         n, self.parts = len(examples), []
-        whole = self.squares.accumulated() if length is None else torch.as_tensor(length).square()
         mend = ((divisor or n) / n) ** 2  # a window that is not divided by its own number of parts: make it a mean
         alike = 0 if self.squares.watch() or len(set(examples)) > 1 else examples[0]
         counts = (sum(examples), sum(tokens), n, alike, n * mend / scale**2, mend)
-        self.pending.append((counts, torch.stack([square(list(chain(*lengths))), whole])))
+        self.pending.append((counts, self.lengths(list(chain(*lengths)), length)))
+        self.count += 1
+        self.squares.arrived.listening = self.count % self.listen == 0
         self.step = self.step + 1 if step is None else step
         if len(self.pending) == self.every:
             self.log(self.values(), self.step)
+
+    def lengths(self, parts: list[torch.Tensor], whole) -> torch.Tensor:
+        """Σ |h|² over micro-batches and |Σ h|², on the device; not a number where this update was not listened to."""
+        if not self.squares.arrived.listening:
+            return torch.full((2,), torch.nan, dtype=self.squares.dtype, device=next(iter(self.squares.hooks)).device)
+        whole = self.squares.accumulated() if whole is None else torch.as_tensor(whole).square()
+        return torch.stack([square(parts), whole])
 
     def values(self) -> dict[str, float]:
         """What is known by now, by the names it is logged under; examples and tokens are those of the last update."""
@@ -83,7 +93,8 @@ class BatchMeter:
             if self.last.part_square > 0 == self.last.whole_square:
                 self.pending = []
                 raise Refused(GONE)
-            self.updates.append(self.last.estimates())
+            if self.last.heard:
+                self.updates.append(self.last.estimates())
         self.pending = []
         if self.last is None:
             return {}

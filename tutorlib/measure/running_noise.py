@@ -17,6 +17,12 @@ GONE = (
 )
 
 
+class Arrived(list):
+    """(parameter, |h|) of what hooks have heard; while not ``listening`` they pass it by."""
+
+    listening = True
+
+
 class GradientSquares:
     """|h|² of what every backward pass adds to the gradients of ``model``, and of what has been added up.
 
@@ -27,7 +33,7 @@ class GradientSquares:
     def __init__(self, model: nn.Module):
         wide = any(p.dtype == torch.float64 for p in model.parameters())
         self.dtype = torch.float64 if wide else torch.float32  # of the lengths: half precision would overflow
-        self.model, self.hooks, self.arrived = model, {}, []
+        self.model, self.hooks, self.arrived = model, {}, Arrived()
         self.watch()
 
     def watch(self) -> bool:
@@ -69,8 +75,9 @@ class GradientSquares:
             hook.remove()
 
 
-def hear(arrived: list, parameter: nn.Parameter, dtype: torch.dtype, gradients: tuple[torch.Tensor, ...]) -> None:
-    arrived.append((parameter, length(gradients[0], dtype)))
+def hear(arrived: Arrived, parameter: nn.Parameter, dtype: torch.dtype, gradients: tuple[torch.Tensor, ...]) -> None:
+    if arrived.listening:
+        arrived.append((parameter, length(gradients[0], dtype)))
 
 
 def length(gradient: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
@@ -98,6 +105,11 @@ class Update:
     ranks: int
     part_square: float
     whole_square: float
+
+    @property
+    def heard(self) -> bool:
+        """Whether the squares are numbers: not where the update was passed by, nor after some overflows."""
+        return self.whole_square == self.whole_square
 
     def estimates(self) -> tuple[float, float] | None:
         """Unbiased (tr Σ, |G|²), or None from unequal micro-batches, from one alone, or after an overflow.
