@@ -44,9 +44,9 @@ class BatchMeter:
     all data-parallel ranks. It is a ratio of averages over the last ``keep`` updates, with Fieller's interval, and left
     out with a warning, said once, where it is not known: one micro-batch in all, unequal ones, |G|² lost in its noise
     or clearly negative. The weights move under it: it is the mean over those updates. On several ranks every rank calls
-    this, and gradients are averaged. Where a pass takes a millisecond, listening takes a third of it: with ``listen=10``
-    the noise is read from every tenth update alone, and ``keep`` counts these.
-    Raises ``ValueError`` where gradients are gone before ``update()``.
+    this, and gradients are averaged. Listening takes up to a third of a step of one millisecond: with ``listen=10`` the
+    noise is read from every tenth update alone, and ``keep`` counts these. Raises ``ValueError`` where gradients are
+    gone before ``update()``.
     """
 
     def __init__(self, model: nn.Module, log: Log, *, every: int = 10, keep: int = 100, listen: int = 1):

@@ -21,14 +21,14 @@ class BowlStage:
         self.axes, self.beside = style.figure(columns=2, height=3.6, panel=True)
         (self.ellipses,) = self.axes.plot([], [], color="0.88", linewidth=0.8, zorder=0)
         self.lines = [(*ax.plot([], [], **OTHERS), *ax.plot([], [], **CHOSEN)) for ax in (self.axes, self.beside)]
-        at_end = {"textcoords": "offset points", "xytext": (4, -3), "fontsize": 9}
-        self.names = [self.beside.annotate("", (STEPS, 1), **at_end) for _ in range(2)]
+        at_end = {"textcoords": "offset points", "fontsize": 9}  # the lowest end's name below the chosen one's
+        self.names = [self.beside.annotate("", (STEPS, 1), (4, down), **at_end) for down in (1, -10)]
         self.axes.plot(0, 0, "x", color=style.INK, markersize=9, markeredgewidth=2, zorder=4)
         self.axes.set(xlabel="steepest direction", ylabel="flattest direction")
-        self.beside.set(yscale="log", xlim=(0, 1.3 * STEPS), ylim=(FLOOR / 2, 3), xlabel="step")
+        self.beside.set(yscale="log", xlim=(0, 1.35 * STEPS), ylim=(FLOOR / 2, 3), xlabel="step")
         self.beside.set_title("loss ÷ loss at the start, all eight")
         for axis in (self.axes.xaxis, self.axes.yaxis):
-            style.plain_ticks(axis, {k: str(k) for k in (-2, 0, 2)})
+            style.plain_ticks(axis, {-2: "−2", 0: "0", 2: "2"})
         style.plain_ticks(self.beside.xaxis, {k: str(k) for k in (0, 20, 40)})
         style.plain_ticks(self.beside.yaxis, {1e-6: "0", 1e-4: "0.01 %", 1e-2: "1 %", 1: "100 %"})
 
@@ -49,7 +49,9 @@ class BowlStage:
             others.set_data(*np.vstack([p for name, path in paths.items() if name != chosen for p in (path, gap)]).T)
             thick.set_data(*paths[chosen].T)
         ends = {name: path[-1, 1] for name, path in losses.items()}
-        for text, name in zip(self.names, (chosen, min(ends, key=ends.get)), strict=True):
-            text.set_text(name)
+        lowest = min(ends, key=ends.get)
+        for text, name in zip(self.names, (chosen, lowest), strict=True):
             text.xy = (STEPS, ends[name])
+        self.names[0].set_text(chosen)
+        self.names[1].set_text(lowest if lowest != chosen else "")
         return self.axes

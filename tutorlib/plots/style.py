@@ -81,10 +81,11 @@ def plain_ticks(axis, labels: dict[float, str]) -> None:
 
 
 def few_values(low: float, high: float) -> dict[float, str]:
-    """Round places of a logarithmic axis: powers of ten or, where these are few, 2 and 5 times them too."""
+    """Round places of a logarithmic axis: powers of ten; where these are few 2 and 5 times them, or 3 and 7 times."""
     powers = [10.0**k for k in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)]
-    inside = [[f * p for p in powers for f in factors if low <= f * p <= high] for factors in ((1,), (1, 2, 5))]
-    places = inside[0] if len(inside[0]) > 2 else inside[1]
+    finer = (1,), (1, 2, 5), (1, 2, 3, 5, 7)
+    tens, some, many = ([f * p for p in powers for f in factors if low <= f * p <= high] for factors in finer)
+    places = tens if len(tens) > 2 else some if len(some) > 1 else many
     return {place: f"{place:,.0f}" if 1 <= place < 1e6 else f"{place:g}" for place in places}
 
 
