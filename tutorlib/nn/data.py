@@ -5,6 +5,7 @@ import hashlib
 import math
 import sysconfig
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +67,11 @@ class Data:
 
     def to(self, device) -> "Data":
         return Data(self.x.to(device), self.y.to(device))
+
+
+def joined(parts: Sequence[Data]) -> Data:
+    """One data set of several, in their order."""
+    return Data(torch.cat([part.x for part in parts]), torch.cat([part.y for part in parts]))
 
 
 def check_finite(x: torch.Tensor, name: str = "x") -> None:

@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from tutorlib.measure.ensemble import fit_ensemble
-from tutorlib.nn.data import Data, text
+from tutorlib.nn.data import Data, joined, text
 from tutorlib.nn.models import make
 from tutorlib.nn.optimizers import adamw
 from tutorlib.records import Run
@@ -35,7 +35,7 @@ def held_out_loss(runs: list[Run], device: str) -> list:
     fits = fit_ensemble(
         models,
         cross_entropy,
-        Data(torch.cat([part.x for part in own]), torch.cat([part.y for part in own])),
+        joined(own),
         batch=s["batch"],
         rates=[run.settings["rate"] for run in runs],
         steps=s["examples"] // s["batch"],

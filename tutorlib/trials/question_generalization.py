@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from tutorlib.measure.ensemble import fit_ensemble
-from tutorlib.nn.data import Data
+from tutorlib.nn.data import Data, joined
 from tutorlib.nn.models import make
 from tutorlib.records import Run
 from tutorlib.trials import Diverged
@@ -26,7 +26,7 @@ def errors(runs: list[Run], device: str) -> list:
     fits = fit_ensemble(
         models,
         cross_entropy,
-        Data(torch.cat([part.x for part in given]), torch.cat([part.y for part in given])),
+        joined(given),
         batch=s["batch"],
         rates=[run.settings["rate"] for run in runs],
         steps=s["steps"],

@@ -5,7 +5,7 @@ from torch.nn.functional import cross_entropy
 
 from tutorlib.experiments.raise_the_batch import FACTOR, PHASES
 from tutorlib.measure.ensemble import fit_ensemble
-from tutorlib.nn.data import Data
+from tutorlib.nn.data import joined
 from tutorlib.nn.models import make
 from tutorlib.records import Run
 from tutorlib.trials import Diverged
@@ -34,7 +34,7 @@ def phases(runs: list[Run], device: str) -> list:
         fits = fit_ensemble(
             models,
             cross_entropy,
-            Data(torch.cat([part.x for part in parts]), torch.cat([part.y for part in parts])),
+            joined(parts),
             batch=batch,
             rates=[rate] * len(runs),
             steps=length // batch,

@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from tutorlib.measure.ensemble import fit_ensemble
-from tutorlib.nn.data import Data
+from tutorlib.nn.data import Data, joined
 from tutorlib.nn.models import make
 from tutorlib.records import Run
 from tutorlib.trials import Diverged
@@ -28,7 +28,7 @@ def once_or_often(runs: list[Run], device: str) -> list:
     fits = fit_ensemble(
         models,
         cross_entropy,
-        Data(torch.cat([part.x for part in own]), torch.cat([part.y for part in own])),
+        joined(own),
         batch=s["batch"],
         rates=[run.settings["rate"] for run in runs],
         steps=s["seen"] // s["batch"],
