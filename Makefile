@@ -7,13 +7,14 @@
 # make address    set where the course is public, once: URL=https://github.com/OWNER/REPOSITORY
 # make test-colab every notebook with the versions that Colab has, and two in the classic front end
 # make package    wheel and sdist into dist/, installed and tried in an empty folder
-# make verdicts   do the lessons say the same with other seeds?  SEEDS=20
+# make verdicts   does a lesson say the same with other seeds?  LESSON=05 SEEDS=20
 # make bench      speed and size, beside other libraries
 # make record     measure again what ships in tutorlib/recorded/
 
 VENV := .venv
 BIN := $(VENV)/bin
 START := $(firstword $(sort $(wildcard lessons/*.ipynb)))
+LESSON := 01
 SEEDS := 20
 FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
@@ -81,7 +82,7 @@ package: $(VENV)/test
 		&& echo "$$(cd $(CURDIR)/dist && ls) : installed, and $$lesson ran" && rm -rf $$trial
 
 verdicts: $(VENV)/lab
-	@$(BIN)/python -m tutorlib verdicts --seeds $(SEEDS)
+	@$(BIN)/python -m tutorlib verdicts --lesson $(LESSON) --seeds $(SEEDS)
 
 record: $(VENV)/lab
 	@$(BIN)/python -m tutorlib record

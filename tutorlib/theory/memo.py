@@ -79,7 +79,7 @@ MEMO = (
     Row(
         "the loss jumps about",
         "one: the batch is too large, make it smaller; another: it is too small, make it larger",
-        ("D1-41", "D3-25"),
+        ("D1-41",),
         (SHARP, SCALE, AUDIT),
         "a rate above the stability limit, a batch far below the noise scale, or BatchNorm on a few values",
         "above 2, lower the rate or warm up: no batch helps; below it, enlarge the batch or lower the rate: either "
@@ -113,7 +113,7 @@ MEMO = (
         (STEPS, CRITICAL, FEWEST),
         "the rate is still that of a smaller batch, or the batch is beyond the bend, where it buys no fewer steps",
         "tune rate, warm-up and β₂ at this batch; go back to the bend; then compare optimizers, each tuned",
-        "turned round",
+        "with a condition",
     ),
     Row(
         "out of memory",
@@ -142,15 +142,15 @@ MEMO = (
         "no number is right for every task: what an update needs is the noise scale's to say",
         "accumulate to about the noise scale and no further; fewer, down to no accumulation at all, also trains at "
         "a rate (and β₂) of its own",
-        "turned round",
+        "with a condition",
     ),
     Row(
         "a large batch does worse, so the model is too small",
         "large batches need more parameters",
         ("D2-03", "D2-22"),
         (COUNT, STEPS, LOSSES),
-        "fewer updates at an old rate; the number of parameters has not been shown to matter",
-        "leave the model alone; tune the rate at this batch, and give it as many updates",
+        "fewer updates at an old rate; a wider net helped every batch, and whether it closes the gap is not settled",
+        "tune the rate at this batch and give it as many updates; then look at the model, at every batch",
         "turned round",
     ),
     Row(
