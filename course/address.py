@@ -12,13 +12,14 @@ import nbformat
 import build
 
 PYPROJECT = build.ROOT / "pyproject.toml"
-ALLOWED = re.compile(r"https://github\.com/[\w.-]+/[\w.-]+")
+ALLOWED = re.compile(r"https://github\.com/[\w.-]+/[\w.-]+(?<!\.git)")
 
 
 def write(url: str) -> None:
     text = re.sub(r"\[project\.urls\]\n.*\n\n", "", PYPROJECT.read_text(encoding="utf-8"))
     table = f'[project.urls]\nRepository = "{url}"\n\n'
-    PYPROJECT.write_text(text.replace("[project.optional-dependencies]", f"{table}[project.optional-dependencies]"))
+    stamped = text.replace("[project.optional-dependencies]", f"{table}[project.optional-dependencies]")
+    PYPROJECT.write_text(stamped, encoding="utf-8")
 
 
 def stamp(path, fresh: list[nbformat.NotebookNode]) -> None:

@@ -97,14 +97,23 @@ def write_sources(folder: Path) -> None:
     (folder / "index.md").write_text(front(lessons), encoding="utf-8")
 
 
+def replace(target: Path, built: Path) -> None:
+    """Put the site where an older one may stand; a folder that holds anything else is left alone."""
+    if target.exists() and not (target / ".buildinfo").exists() and (target.is_file() or any(target.iterdir())):
+        sys.exit(f"{target} holds something else than a site; name a folder that is empty or not there yet.")
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.move(built, target)
+
+
 def main(target: str = str(ROOT / "site")) -> None:
     with tempfile.TemporaryDirectory() as work:
         sources = Path(work) / "sources"
         sources.mkdir()
         write_sources(sources)
-        shutil.rmtree(target, ignore_errors=True)
-        if sphinx(["-q", "-c", str(COURSE), "-d", str(Path(work) / "doctrees"), str(sources), target]):
+        built = Path(work) / "site"
+        if sphinx(["-q", "-c", str(COURSE), "-d", str(Path(work) / "doctrees"), str(sources), str(built)]):
             sys.exit("Sphinx stopped: its own words are above.")
+        replace(Path(target), built)
     print(f"{target}/index.html")
 
 

@@ -10,8 +10,9 @@ from tutorlib.checks.choose_your_batch import BATCHES, best, check_plan, seconds
 from tutorlib.errors import Refused
 from tutorlib.plots.advice import plot_advice, plot_card
 from tutorlib.plots.style import png
-from tutorlib.theory.advice import Advice, Scale, choose_plan, critical_from_signals
+from tutorlib.theory.advice import Advice, Scale, critical_from_signals
 from tutorlib.theory.card import card, markdown
+from tutorlib.theory.choice import choose_plan
 from tutorlib.theory.trade_off import critical_from_noise
 
 SIZES = tuple(2**k for k in range(9))
@@ -62,7 +63,9 @@ def test_signals_weigh_as_noise_scales_do_and_a_lost_one_leaves_no_bound():
     assert critical_from_signals([0.01, 0.0], 32) > critical_from_signals([0.01, 0.01], 32)
     lost = advice(signals=(-0.001,) * 3, lows=(-0.01,) * 3, highs=(0.02,) * 3)
     assert lost.noise == Scale(None, 50.0, None) and str(lost.noise) == "at least 50"
-    assert choose_plan(lost).chosen == choose_plan(advice(50.0)).chosen
+    choice = choose_plan(lost)
+    assert choice.chosen == choose_plan(advice(50.0)).chosen == choice.least
+    assert choice.most == SIZES[-1] > choice.least, "nothing bounds the noise: where an example costs least"
 
 
 @pytest.mark.parametrize("scale", [3, 30, 300, 3000])
@@ -122,6 +125,17 @@ def test_with_batchnorm_micro_batches_below_sixteen_are_taken_only_where_memory_
     assert forced.plan.micro_batch == 8
     assert any("too few for BatchNorm" in s.text for s in card(told, forced))
     assert min(choose_plan(told).times) == 2
+    for wanted, ranks in ((97, 1), (4, 4)):
+        with pytest.raises(Refused, match=f"batch is {wanted} on {ranks} rank.* allowed: a multiple of {2 * ranks}"):
+            choose_plan(told, ranks, memory=1000 + 100 * 9, wanted=wanted)
+
+
+def test_the_page_counts_updates_as_the_trainer_does_that_it_is_for():
+    told = advice(examples=100, largest=8)
+    choice = choose_plan(told, wanted=64)
+    assert choice.plan.accumulation == 8
+    for trainer, updates in (("Hugging Face Trainer", 2), ("DeepSpeed", 1), ("a loop that zeroes every epoch", 1)):
+        assert f"that makes {updates} updates an epoch" in markdown(told, choice, trainer)
 
 
 def test_numbers_make_the_same_advice_again_but_for_its_words():
@@ -257,8 +271,8 @@ def test_figure_and_card_are_drawn_for_every_case(name):
     choice = choose_plan(told, **options)
     assert png(plot_advice(told, choice)).startswith(b"\x89PNG")
     axes = plot_card(told, choice, "a net")
-    words = "\n".join(text.get_text() for text in axes.figure.texts)
-    assert all(s.text.split()[0] in words for s in card(told, choice)) and f"{choice.plan.batch:,}" in words
+    words = " ".join(" ".join(text.get_text() for text in axes.figure.texts).split())
+    assert all(sentence.text in words for sentence in card(told, choice))
 
 
 def test_the_exercise_accepts_the_best_plan_alone():

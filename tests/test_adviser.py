@@ -12,17 +12,18 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, SubsetRandomSampler, TensorDataset
 
 from tutorlib.__main__ import main
 from tutorlib.errors import Refused
 from tutorlib.measure.adviser import advise, handed_in
+from tutorlib.measure.handed_in import length_of, read
 from tutorlib.measure.memory.named import report
 from tutorlib.measure.noise import exact_noise
 from tutorlib.measure.short_run import short_run
 from tutorlib.nn.data import Data
 from tutorlib.nn.models import make
-from tutorlib.theory.advice import choose_plan
+from tutorlib.theory.choice import choose_plan
 
 SGD = functools.partial(torch.optim.SGD, lr=0.3)
 QUICK = {"optimizer": SGD, "budget_s": 2}
@@ -125,6 +126,22 @@ def test_a_loader_without_length_works_and_the_card_says_what_cannot_be_known():
     assert advice.examples is None and advice.read <= 2048
     page = markdown(advice, choose_plan(advice))
     assert "has no length" in page and "updates an epoch." not in page
+
+
+@pytest.mark.parametrize("sampler", [SubsetRandomSampler(range(64)), RandomSampler(range(256), num_samples=64)])
+def test_the_examples_of_an_epoch_are_those_that_a_sampler_takes(sampler):
+    data = blobs()
+    given = DataLoader(TensorDataset(data.x, data.y), 16, sampler=sampler)
+    assert length_of(given, 16) == 64
+
+
+def test_the_pace_of_a_loader_is_that_after_its_first_batch():
+    class Late:
+        def __iter__(self):
+            time.sleep(0.5)
+            yield from loader()
+
+    assert read(Late(), 2048, 60.0, torch.device("cpu")).seconds_per_example < 0.5 / 256
 
 
 class Dict(nn.Module):
@@ -279,7 +296,9 @@ def test_the_command_line_prints_the_card_and_writes_it_where_asked(tmp_path, mo
     assert "Batch 32 = " in page and "× 2 ranks" in page and '"train_batch_size": 32' in page
     assert (tmp_path / "card" / "card.md").read_text() == page[:-1]
     assert (tmp_path / "card" / "card.png").read_bytes().startswith(b"\x89PNG")
-    for wrong in (["advise", "no_such:thing"], [*made, "--trainer", "Nobody"], [*made, "--memory", "0.0001"]):
+    (tmp_path / "taken").touch()
+    more = (["--trainer", "Nobody"], ["--memory", "0.0001"], ["--wanted", "33"], ["--to", str(tmp_path / "taken")])
+    for wrong in (["advise", "no_such:thing"], *([*made, *each] for each in more)):
         with pytest.raises(SystemExit):
             main(wrong)
         assert re.search("error: .*allowed", capsys.readouterr().err.replace("\n", " "))

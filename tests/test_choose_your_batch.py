@@ -16,7 +16,8 @@ from tutorlib.plots.choose_your_batch import plot_noise, plot_sweep
 from tutorlib.plots.style import png
 from tutorlib.records import Machine, RunRecord
 from tutorlib.results import Results
-from tutorlib.theory.advice import Advice, choose_plan
+from tutorlib.theory.advice import Advice
+from tutorlib.theory.choice import choose_plan
 from tutorlib.trials import choose_your_batch as trials
 from tutorlib.verdicts import choose_your_batch as judge
 from tutorlib.widgets.choose_your_batch import EXAMPLES, PANELS, AdviserPanel, show_card

@@ -85,7 +85,9 @@ def test_one_command_sets_the_address_everywhere_and_again(copy):
     assert "https://colab.research.google.com/github/somebody/something/blob/main/lessons/00_start_here.ipynb" in shown
 
 
-@pytest.mark.parametrize("url", ["", "github.com/a/b", "https://github.com/a", "https://example.org/a/b", f"{URL}/"])
+@pytest.mark.parametrize(
+    "url", ["", "github.com/a/b", "https://github.com/a", "https://example.org/a/b", f"{URL}/", f"{URL}.git"]
+)
 def test_an_address_that_colab_cannot_open_is_refused(copy, url):
     with pytest.raises(SystemExit, match=r"allowed: https://github\.com/OWNER/REPOSITORY"):
         address.main(url)

@@ -1,5 +1,7 @@
 """What a learner sees when something is refused: one sentence in a notebook, and never a lost record."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -61,6 +63,18 @@ def test_a_cache_that_cannot_be_written_still_answers_for_the_rest_of_the_sessio
     with pytest.warns(UserWarning, match="TUTORLIB_CACHE"):
         store.live("arrows").append(record)
     assert store.live("arrows").load() == [record]
+
+
+def test_a_part_that_older_code_recorded_does_not_make_a_record_whole(tmp_path, monkeypatch, capsys):
+    (tmp_path / "recorded").mkdir()
+    shipped = store.Store(store.PACKAGE / "recorded" / "gradient_rows.jsonl").load()
+    stale = [dataclasses.replace(record, source="0" * 16).to_json() + "\n" for record in shipped]
+    (tmp_path / "recorded" / "gradient_rows.new").write_text("".join(stale))
+    monkeypatch.setattr(command_line, "PACKAGE", tmp_path)
+    monkeypatch.setattr("tutorlib.study.study", lambda experiment, records: Results(experiment, ()))
+    command_line.main(["record", "--only", "gradient_rows", "--part", "1", "2"])
+    assert "it is replaced when all parts are" in capsys.readouterr().out
+    assert not (tmp_path / "recorded" / "gradient_rows.jsonl").exists()
 
 
 def test_recording_that_is_stopped_leaves_the_old_record(tmp_path, monkeypatch):

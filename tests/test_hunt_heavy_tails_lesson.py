@@ -1,5 +1,7 @@
 """Lesson 08 in hand: its verdicts can fail, its figures show what was measured, its panels move, its check catches."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from panels import ends_and_middle, idle_controls
@@ -194,6 +196,18 @@ def test_verdicts_on_bought_noise_can_hold_and_can_fail():
     assert bought_words(**{bought.PENALTY: 0.6})["E28", "a penalty buys more than half of it"] == "does not hold"
     nothing = bought_words(**{bought.SMALL: 0.64})
     assert nothing["D1-36", CLAIMS["D1-36"]].startswith("inconclusive"), "no share of a gain that is not there"
+
+
+def test_studies_that_stopped_at_different_seeds_are_judged_on_those_they_share():
+    def few(results, seeds):
+        return dataclasses.replace(results, records=tuple(r for r in results if r.run.seed < seeds))
+
+    arms = made_up(bought.BUY, like_the_arms)
+    jumps = made_up(bought.JUMPS, lambda run: {"error": 0.3 * jitter(run), "loss": 0.0})
+    one, other = jump_verdicts(few(arms, 8), jumps), jump_verdicts(few(arms, 8), few(jumps, 8))
+    assert one == other != jump_verdicts(arms, jumps)
+    noise, laws = made_up(lesson.NOISE, like_gradients), made_up(lesson.CONTROLS, like_rows)
+    assert verdicts.noise_verdicts(few(noise, 5), laws) == verdicts.noise_verdicts(few(noise, 5), few(laws, 5))
 
 
 def test_a_diverged_run_has_lost():

@@ -93,6 +93,21 @@ def test_formulas_need_no_script_and_solutions_stay_folded(site):
     assert text.count("<details") >= sum(source.count("<details>") for source in sources) > 0
 
 
+def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path):
+    built, mine = tmp_path / "built", tmp_path / "mine"
+    for folder in (built, mine):
+        folder.mkdir()
+    (mine / "thesis.tex").touch()
+    with pytest.raises(SystemExit, match="holds something else than a site"):
+        pages.replace(mine, built)
+    assert (mine / "thesis.tex").exists()
+    (built / ".buildinfo").touch()
+    pages.replace(tmp_path / "site", built)
+    built.mkdir()
+    pages.replace(tmp_path / "site", built)
+    assert not built.exists() and not list((tmp_path / "site").iterdir())
+
+
 @NEEDS_CHROMIUM
 def test_in_a_browser_every_page_opens_search_finds_and_nothing_leaves_the_machine(site):
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(site))

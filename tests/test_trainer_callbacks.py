@@ -298,7 +298,7 @@ def test_in_a_loop_of_accelerate_the_plain_meter_takes_its_divisor(kept):
                 accelerator.clip_grad_norm_(model.parameters(), 0.01)
             optimizer.step()
             optimizer.zero_grad()
-    agrees(NoiseDraws(meter.draws.trace_draws[:5], meter.draws.grad_sq_draws[:5]), model.kept)
+    assert agrees(NoiseDraws(meter.draws.trace_draws[:5], meter.draws.grad_sq_draws[:5]), model.kept)
     rows = iter(model.kept[20:])
     theirs = micro_batch_noise(lambda batch: next(rows), MICRO, 2, 1)
     assert meter.draws.grad_sq_draws[5] == pytest.approx(theirs.grad_sq_draws[0])

@@ -7,7 +7,7 @@ from tutorlib.commands import advise, ledger, memory
 from tutorlib.commands import progress as learner
 from tutorlib.errors import Refused
 from tutorlib.experiments import memory_grid
-from tutorlib.store import PACKAGE, Store
+from tutorlib.store import PACKAGE, Store, source_hash
 from tutorlib.theory.memory import choose
 from tutorlib.verdicts import (
     accumulate_gradients,
@@ -120,7 +120,7 @@ def progress(experiment, base_seed: int):
 def record(only: str | None = None, which: int = 1, of: int = 1) -> None:
     """Measure the shipped records again, on this machine: of every lesson, and of the memory grid where there is a GPU.
 
-    A part adds to what other parts have found; what ships is replaced when the record is whole.
+    A part adds to what other parts have found with the same code; what ships is replaced when the record is whole.
     """
     from tutorlib.nn import device
     from tutorlib.study import study
@@ -138,13 +138,14 @@ def record(only: str | None = None, which: int = 1, of: int = 1) -> None:
         results = study(memory_grid.part(experiment, which, of), records=Store(fresh))
         if results.stopped:
             sys.exit(f"Stopped: {path.name} is left as it was.")
-        if len({r.run.key for r in Store(fresh).load()}) < len(experiment.runs()):
+        whole = [record for record in Store(fresh).load() if record.source == source_hash()]
+        if len({record.run.key for record in whole}) < len(experiment.runs()):
             print(f"{path.name}: part {which} of {of} is in {fresh.name}; it is replaced when all parts are")
             continue
+        fresh.write_text("".join(record.to_json() + "\n" for record in whole), encoding="utf-8")
         fresh.replace(path)  # the old record stays until the new one is whole
         print(f"{path.name}: {results.provenance}")
         if experiment.name in grids:
-            whole = Store(path).load()
             print("\n".join([*map(str, grid_verdicts.summary(whole)), *grid_verdicts.wrongly_told(whole)]))
 
 

@@ -18,6 +18,7 @@ class LightningBatch(Callback):
         self.options, self.meter = options, None
 
     def on_fit_start(self, trainer, module):
+        self.teardown(trainer, module, "fit")  # an earlier fit may have ended in an error
         if not isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy):
             raise Refused(
                 f"trainer's strategy is {type(trainer.strategy).__name__}, which shards gradients or steps by itself; "

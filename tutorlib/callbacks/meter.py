@@ -67,8 +67,7 @@ class BatchMeter:
         """
         if not self.parts:
             raise Refused("update() without a micro-batch; allowed: part(batch) after each backward(), then update()")
-        examples, tokens, lengths = zip(*self.parts, strict=True)
-        n, self.parts = len(examples), []
+        (examples, tokens, lengths), n, self.parts = zip(*self.parts, strict=True), len(self.parts), []
         mend = ((divisor or n) / n) ** 2  # a window that is not divided by its own number of parts: make it a mean
         alike = 0 if self.squares.watch() or len(set(examples)) > 1 else examples[0]
         counts = (sum(examples), sum(tokens), n, alike, n * mend / scale**2, mend)
@@ -83,8 +82,8 @@ class BatchMeter:
         """Σ |h|² over micro-batches and |Σ h|², on the device; not a number where this update was not listened to."""
         if not self.squares.arrived.listening:
             return torch.full((2,), torch.nan, dtype=self.squares.dtype, device=next(iter(self.squares.hooks)).device)
-        whole = self.squares.accumulated() if whole is None else torch.as_tensor(whole).square()
-        return torch.stack([square(parts), whole])
+        known = self.squares.accumulated() if whole is None else torch.as_tensor(whole).square()
+        return torch.stack([square(parts), known])
 
     def values(self) -> dict[str, float]:
         """What is known by now, by the names it is logged under; examples and tokens are those of the last update."""
@@ -134,8 +133,7 @@ class BatchMeter:
     @property
     def draws(self) -> NoiseDraws:
         """tr Σ and |G|² of the last ``keep`` updates, one pair an update that gave any."""
-        pairs = np.array([pair for pair in self.updates if pair], dtype=float).reshape(-1, 2)
-        return NoiseDraws(*pairs.T)
+        return NoiseDraws(*np.array([pair for pair in self.updates if pair], dtype=float).reshape(-1, 2).T)
 
     def close(self) -> None:
         """Take the hooks away."""

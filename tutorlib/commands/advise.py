@@ -3,10 +3,11 @@
 import sys
 from pathlib import Path
 
+from tutorlib.errors import Refused
 from tutorlib.plots.advice import plot_card
 from tutorlib.plots.style import png
-from tutorlib.theory.advice import choose_plan
 from tutorlib.theory.card import markdown
+from tutorlib.theory.choice import check_wanted, choose_plan
 from tutorlib.theory.flags import TRAINERS
 from tutorlib.theory.memory import choose
 
@@ -30,6 +31,9 @@ def show(model: str, memory, ranks: int, wanted, trainer: str, to, **how) -> Non
     from tutorlib.measure.adviser import advise, handed_in
 
     choose(TRAINERS, trainer, "trainer")
+    check_wanted(wanted, ranks)
+    if to and Path(to).is_file():
+        raise Refused(f"to is {to}, which is a file; allowed: a folder, or one that is not there yet")
     room = None if memory is None else memory * 2**20
     advice = advise(*handed_in(model), memory=room, say=lambda s: print(f"{s} …", file=sys.stderr), **how)
     choice = choose_plan(advice, ranks, room, wanted)

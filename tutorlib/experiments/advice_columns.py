@@ -7,7 +7,8 @@ from tutorlib.experiments import choose_your_batch as lesson
 from tutorlib.experiments.two_speeds_columns import chosen_rates
 from tutorlib.records import RunRecord
 from tutorlib.results import Results, column
-from tutorlib.theory.advice import Advice, Choice, choose_plan
+from tutorlib.theory.advice import Advice
+from tutorlib.theory.choice import Choice, choose_plan
 
 Pair = tuple[int, int]  # batch, micro-batch
 

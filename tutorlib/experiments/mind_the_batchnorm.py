@@ -95,7 +95,7 @@ RUNGS = (
     rung_of("… 8 × the updates, ghosts", 128, 16, 0.32, 256),
     rung_of("small batch, as many examples", 16, 16, 0.02, 2048),
 )
-SMALL, LARGE, TUNED, GHOSTS, LONG, LONG_GHOSTS, SMALL_LONG = range(len(RUNGS))
+SMALL, LARGE, TUNED, GHOSTS, LONG, LONG_GHOSTS, _ = range(len(RUNGS))
 
 GHOST = Experiment(
     name="ghost_batches",

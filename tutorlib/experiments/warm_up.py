@@ -16,7 +16,7 @@ HIGH, HIGHEST = RATES[-2:]
 DEEP, SHALLOW = 8, 1
 
 WARM_UP = Experiment(
-    name="warm_up",
+    name="warm_up_of_a_raised_rate",
     question="Which rate does a large batch bear, with and without a warm-up?",
     trial="warm_up.final_loss",
     points=(*grid(depth=(DEEP,), kind=KINDS, rate=RATES), *grid(depth=(SHALLOW,), kind=KINDS[:2], rate=(HIGH,))),

@@ -9,15 +9,18 @@ import torch
 from torch import nn
 
 from tutorlib.errors import Refused
-from tutorlib.measure.batchnorm import ENOUGH, audit
+from tutorlib.measure.batchnorm import audit
 from tutorlib.measure.clock import step_seconds, undisturbed
 from tutorlib.measure.handed_in import Sample, check_handed_in, check_trains, imported, optimizer_name, read, untouched
 from tutorlib.measure.memory.finder import largest_micro_batch
-from tutorlib.measure.memory.line import peak_line
+from tutorlib.measure.memory.line import growing, peak_line
 from tutorlib.measure.memory.predict import predict
+from tutorlib.measure.memory.target import CPU, GPU
+from tutorlib.measure.memory.trace import Trace
 from tutorlib.measure.short_run import Look, short_run
 from tutorlib.nn.device import free_memory, out_of_memory
 from tutorlib.theory.advice import Advice
+from tutorlib.theory.batch_statistics import ENOUGH
 
 ADAMW = functools.partial(torch.optim.AdamW, lr=1e-3)
 READ = 2048  # examples
@@ -38,7 +41,7 @@ def advise(
     seed: int = 0,
     say: Callable = lambda sentence: None,
 ) -> Advice:
-    """Everything that :func:`~tutorlib.theory.advice.choose_plan` needs, in about ``budget_s`` seconds.
+    """Everything that :func:`~tutorlib.theory.choice.choose_plan` needs, in about ``budget_s`` seconds.
 
     ``loader`` yields pairs (inputs, targets) of tensors and can be read more than once; ``loss(outputs, targets)`` is a
     mean over examples; ``optimizer(parameters)`` makes the one you train with, at your rate. ``memory`` in bytes is an
@@ -85,10 +88,14 @@ def advise(
 def memory_of(model: nn.Module, loss: Callable, sample: Sample, optimizer, memory: float | None) -> dict:
     """The line of bytes against micro-batch, with gradients that stay; the largest that ran, where one is full."""
     batch, found = (sample.data.x[:2], sample.data.y[:2]), {}
+    target = CPU if free_memory(sample.data.x.device) is None else GPU
+
+    @functools.cache
+    def at(size: int) -> Trace:
+        return predict(model, loss, batch, optimizer, micro_batch=size, accumulation=2, target=target)
+
     try:
-        line = peak_line(
-            lambda size: predict(model, loss, batch, optimizer, micro_batch=size, accumulation=2), batches=(4, 8)
-        )
+        line = peak_line(at, growing(at, 4))
         found = {"fixed_bytes": line.fixed, "example_bytes": line.per_example, "floor_bytes": line.floor}
     except Refused:  # shapes cannot follow this model: only trying can tell
         pass
@@ -97,8 +104,9 @@ def memory_of(model: nn.Module, loss: Callable, sample: Sample, optimizer, memor
     if memory is not None or free_memory(sample.data.x.device) is not None:
         tried = largest_micro_batch(model, loss, batch, optimizer, examples=len(sample.data), budget=memory)
         if not tried.micro_batch:
+            room = "that of the device" if memory is None else memory
             raise Refused(
-                f"memory is {memory or 'that of the device'}, and not even one example fits; allowed: more. Make the "
+                f"memory is {room}, and not even one example fits; allowed: more. Make the "
                 "model or its optimizer's state smaller"
             )
         found["largest"] = tried.micro_batch

@@ -7,12 +7,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from tutorlib.measure.neighbours import PROBE, Coupling, coupled_layers
-from tutorlib.theory.batch_statistics import horizon, mean_sd, variance_sd
+from tutorlib.theory.batch_statistics import ENOUGH, horizon, mean_sd, variance_sd
 from tutorlib.theory.noise import check_batch
 
-# From how many examples on a BatchNorm may stay. At 16 images a worker the error of ResNet-50 is that of 32, at 8 it is
-# 1.2 points higher: Wu and He 2018, arXiv 1803.08494, table 2. Positions do not count: those of an image are alike.
-ENOUGH = 16
 COLUMNS = ("layer", "kind", "in training", "in evaluation", "values", "sd(mean)", "sd(var)", "horizon", "what helps")
 
 

@@ -108,15 +108,19 @@ def imported(name: str) -> Callable:
 
 
 def read(loader, most: int, seconds: float, device: torch.device) -> Sample:
-    """Up to ``most`` examples, or as many as ``seconds`` bring, from a loader that may be endless."""
-    parts, count, own_batch, began = [], 0, 0, time.perf_counter()
+    """Up to ``most`` examples, or as many as ``seconds`` bring, from a loader that may be endless.
+
+    The pace is that of all batches but the first, which waits for worker processes to start.
+    """
+    parts, count, own_batch, began, first = [], 0, 0, time.perf_counter(), None
     for given in loader:
+        first = first or time.perf_counter()
         parts.append(pair(given))
         own_batch = max(own_batch, len(parts[-1][0]))
         count += len(parts[-1][0])
         if count >= most or time.perf_counter() - began > seconds:
             break
-    took = time.perf_counter() - began
+    ended = time.perf_counter()
     if count < LEAST:
         raise Refused(f"loader gave {count} example(s); allowed: at least {LEAST}, for noise needs something to differ")
     shapes = {(tuple(x.shape[1:]), tuple(y.shape[1:])) for x, y in parts}
@@ -128,7 +132,9 @@ def read(loader, most: int, seconds: float, device: torch.device) -> Sample:
     x, y = (torch.cat(column)[:most] for column in zip(*parts, strict=True))
     check_finite(x, "x of the loader, counted in the order of reading,")
     check_finite(y, "y of the loader, counted in the order of reading,")
-    return Sample(Data(x, y).to(device), own_batch, length_of(loader, own_batch), took / count)
+    later = count - len(parts[0][0])
+    pace = (ended - first) / later if later else (ended - began) / count
+    return Sample(Data(x, y).to(device), own_batch, length_of(loader, own_batch), pace)
 
 
 def pair(given) -> tuple[torch.Tensor, torch.Tensor]:
@@ -146,11 +152,12 @@ def pair(given) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def length_of(loader, own_batch: int) -> int | None:
-    """Examples in the data, as far as they say."""
-    for owner, each in ((getattr(loader, "dataset", None), 1), (loader, own_batch)):
+    """Examples in an epoch, as far as anyone says: the sampler, which may leave some out, before the data."""
+    samplers = getattr(getattr(loader, "batch_sampler", None), "sampler", None), getattr(loader, "sampler", None)
+    for owner, each in (*((s, 1) for s in samplers), (getattr(loader, "dataset", None), 1), (loader, own_batch)):
         try:
             return each * len(owner)
-        except TypeError:  # an iterable without a length
+        except (TypeError, NotImplementedError):  # an iterable without a length
             continue
     return None
 

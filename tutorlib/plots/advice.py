@@ -5,8 +5,9 @@ import textwrap
 from matplotlib.axes import Axes
 
 from tutorlib.plots import style
-from tutorlib.theory.advice import SLACK, Advice, Choice
+from tutorlib.theory.advice import Advice
 from tutorlib.theory.card import card
+from tutorlib.theory.choice import SLACK, Choice
 
 WRAP = 86  # letters: where hinting rounds their width up to whole pixels, a line still ends on the page
 
@@ -71,7 +72,7 @@ def plot_card(advice: Advice, choice: Choice, name: str = "your model") -> Axes:
     for sentence in card(advice, choice):
         head = sentence.about if sentence.about != about else ""
         about = sentence.about
-        wrapped = textwrap.wrap(f"{sentence.text} [{sentence.rests_on}]", WRAP)
+        wrapped = textwrap.wrap(f"{sentence.text} [{sentence.rests_on}]", WRAP, break_on_hyphens=False)
         lines += [f"{head if row == 0 else '':<11}{text}" for row, text in enumerate(wrapped)]
     drawn = page.get_figheight()
     whole = drawn + 0.5 + 0.132 * len(lines)

@@ -57,7 +57,9 @@ def plot_sweep(sweep: Results, clock: Results, advice: Results, guess=None) -> A
     style.band(grid[0], guess, sideways=True)
     grid[0].set_ylabel("seconds to the target")
     grid[0].figure.legend(*grid[2].get_legend_handles_labels(), loc="outside upper right", ncols=2)
-    style.small_print(grid[0], sweep, "Circles: in one piece; rings: the adviser's batch, on how many seeds")
+    ended = "; ".join(f"{model.upper()} {', '.join(map(str, columns.edges(sweep, model)))}" for model in NAMES)
+    rings = "Circles: in one piece; rings: the adviser's batch, on how many seeds"
+    style.small_print(grid[0], sweep, f"{rings}. Rate chosen at an end of its grid, on any seed, at batch: {ended}")
     return grid[0]
 
 

@@ -1,19 +1,13 @@
-"""Advice on a batch as data: what was measured on one model, and the plan that follows from it and nothing else."""
+"""Advice on a batch as data: what was measured on one model."""
 
 import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 
-from tutorlib.errors import Refused
 from tutorlib.jsonlines import Line
 from tutorlib.theory.noise import check_batch
-from tutorlib.theory.plan import Plan
 from tutorlib.theory.trade_off import StepTime, fit_step_time
-
-ENOUGH = 16  # examples: from these on a BatchNorm may stay; tutorlib.measure.batchnorm has the source
-SLACK = 1.2  # a batch is as good as the best if its predicted time is within 20 %
-MOST = 65_536  # examples: where the data do not say how many there are
 
 
 @dataclass(frozen=True)
@@ -121,80 +115,3 @@ def critical_from_signals(signals, batch: int) -> float | None:
     if not signals.any():
         return None
     return float((1 / (signals + 1 / batch)).sum() / (signals / (signals + 1 / batch)).sum())
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A plan for the measured model, the batches as good as its own, and what the ends of the noise would choose.
-
-    ``times`` (batch → time to a target over the least) is a prediction: (1 + B_crit/B) · t(B). ``limited`` says that
-    memory, not the clock, set the micro-batch. ``chosen`` is the batch that the prediction prefers, whatever is wanted;
-    ``time`` that of the plan.
-    """
-
-    plan: Plan
-    time: float
-    chosen: int
-    times: dict[int, float]
-    least: int
-    most: int
-    limited: bool
-
-    @property
-    def as_good(self) -> tuple[int, int]:
-        """The smallest and the largest batch within :data:`SLACK` of the least time."""
-        good = [batch for batch, time in self.times.items() if time <= SLACK]
-        return min(good), max(good)
-
-
-def choose_plan(advice: Advice, ranks: int = 1, memory: float | None = None, wanted: int | None = None) -> Choice:
-    """The plan that ``advice`` leads to on ``ranks`` with ``memory`` bytes on each, or the one for a ``wanted`` batch.
-
-    Batches are powers of two times the ranks. Moving gradients between ranks is taken to cost nothing, and every
-    batch to have a rate of its own. Raises ``ValueError`` where not one example fits, or ranks do not divide the batch.
-    """
-    check_batch(ranks, name="ranks")
-    largest, free = advice.largest_in(memory), advice.sizes[-1]
-    if not largest:
-        raise Refused(
-            f"memory is {memory:,.0f} bytes, and a step needs {max(advice.floor_bytes, advice.fixed_bytes):,.0f} "
-            "before the first example; allowed: more than that. Make the model or the optimizer's state smaller"
-        )
-    if wanted is not None and check_batch(wanted, name="wanted") % ranks:
-        raise Refused(f"wanted is {wanted}; allowed: a multiple of {ranks} ranks. Change either")
-    least, most = ranks * advice.sizes[0], advice.examples or MOST
-    batches = [batch for k in range(17) if (batch := least * 2**k) <= max(least, most)]
-    noise = advice.noise
-
-    def seconds(batch: int, largest: int = largest) -> float:
-        return advice.seconds_of(*fastest_pieces(advice, batch, ranks, largest))
-
-    def best(critical: float, **room) -> int:
-        return min(batches, key=lambda batch: (1 + critical / batch) * seconds(batch, **room))
-
-    chosen = best(noise.middle)
-    batch = chosen if wanted is None else wanted
-    parts = fastest_pieces(advice, batch, ranks, largest)
-    best_time = (1 + noise.middle / chosen) * seconds(chosen)
-    return Choice(
-        Plan(advice.examples or batch, *parts, ranks),
-        (1 + noise.middle / batch) * advice.seconds_of(*parts) / best_time,
-        chosen,
-        {b: (1 + noise.middle / b) * seconds(b) / best_time for b in batches},
-        best(noise.low),
-        best(noise.high or noise.middle),
-        fastest_pieces(advice, wanted or best(noise.middle, largest=free), ranks, free)[0] > largest,
-    )
-
-
-def fastest_pieces(advice: Advice, batch: int, ranks: int, largest: int) -> tuple[int, int]:
-    """(micro-batch, accumulation) that make up a rank's share in the least time.
-
-    Where layers look across the batch, of those with :data:`ENOUGH` examples if there are any.
-    """
-    share = batch // ranks
-    sizes = [m for m in range(advice.sizes[0], min(share, largest) + 1) if share % m == 0] or [advice.sizes[0]]
-    if advice.coupled:
-        sizes = [m for m in sizes if m >= ENOUGH] or [max(sizes)]
-    micro_batch = min(sizes, key=lambda m: advice.seconds_of(m, share // m))
-    return micro_batch, share // micro_batch

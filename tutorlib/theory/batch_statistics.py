@@ -12,6 +12,10 @@ from scipy.special import gammaln
 from tutorlib.errors import Refused
 from tutorlib.theory.noise import check_batch
 
+# From how many examples on a BatchNorm may stay. At 16 images a worker the error of ResNet-50 is that of 32, at 8 it is
+# 1.2 points higher: Wu and He 2018, arXiv 1803.08494, table 2. Positions do not count: those of an image are alike.
+ENOUGH = 16
+
 
 def check_values(n):
     sizes = np.asarray(n)

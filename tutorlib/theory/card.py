@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass, replace
 
-from tutorlib.theory.advice import ENOUGH, SLACK, Advice, Choice
+from tutorlib.theory.advice import Advice
+from tutorlib.theory.batch_statistics import ENOUGH
 from tutorlib.theory.card_of_run import hardly, noise, rate
+from tutorlib.theory.choice import SLACK, Choice
 from tutorlib.theory.flags import TRAINERS, flags
 
 FEW = 20  # updates an epoch
@@ -146,15 +148,21 @@ def unknown(advice: Advice, choice: Choice):
         yield "The loader has no length: updates an epoch and leftovers cannot be known.", "no measurement"
 
 
+def trained_by(trainer: str, choice: Choice) -> Choice:
+    """The same choice, with the updates of an epoch counted as this trainer does."""
+    return replace(choice, plan=replace(choice.plan, window=TRAINERS[trainer].window))
+
+
 def markdown(advice: Advice, choice: Choice, trainer: str = "Hugging Face Trainer", name: str = "your model") -> str:
     """The card as one page of Markdown, with the flags of one of :data:`~tutorlib.theory.flags.TRAINERS`."""
+    choice = trained_by(trainer, choice)
     lines, about = [f"# A batch for {name}", ""], ""
     for sentence in card(advice, choice):
         if sentence.about != about:
             about = sentence.about
             lines += ["", f"## {about.capitalize()}", ""]
         lines.append(f"- {sentence.text} *({sentence.rests_on})*")
-    pasted = flags(replace(choice.plan, window=TRAINERS[trainer].window), trainer, EPOCHS)
+    pasted = flags(choice.plan, trainer, EPOCHS)
     lines += [
         "",
         f"## Flags: {trainer}",

@@ -1,6 +1,7 @@
 """What the card says of the short run: whether it trained, its noise, and the rate to start at."""
 
-from tutorlib.theory.advice import Advice, Choice
+from tutorlib.theory.advice import Advice
+from tutorlib.theory.choice import Choice
 from tutorlib.theory.trade_off import best_rate
 
 HARDLY = 0.1  # a loss that falls by less than this share

@@ -65,10 +65,12 @@ def jump_verdicts(records, jumps: Results) -> list[Verdict]:
     """D1-36 where weights are truly α-stable; a run that diverged has lost."""
     judge = partial(verdict, held=f"{HELD}; a diverged run counts as worse than any; nothing is clipped")
     often = partial(above, 0.5, interval=share_interval)
-    found = {name: lesson.ends(jumps, name) for name in (lesson.MILD, lesson.WILD, lesson.DOUBLE)}
-    full = {r.run.seed: r["error"] for r in records if r.run.settings["arm"] == lesson.FULL}
-    lost = {name: np.array([float(np.isinf(e)) for e in ends.values()]) for name, ends in found.items()}
-    wins = {name: np.array([float(e < full[seed]) for seed, e in ends.items()]) for name, ends in found.items()}
+    full = {r.run.seed: r["error"] for r in records if r.run.settings["arm"] == lesson.FULL and r.outcome == "ok"}
+    ends = {name: lesson.ends(jumps, name) for name in (lesson.MILD, lesson.WILD, lesson.DOUBLE)}
+    shared = set(full).intersection(*ends.values())  # both studies can be stopped half-way
+    found = {name: {seed: each[seed] for seed in sorted(shared)} for name, each in ends.items()}
+    lost = {name: np.array([float(np.isinf(e)) for e in each.values()]) for name, each in found.items()}
+    wins = {name: np.array([float(e < full[seed]) for seed, e in each.items()]) for name, each in found.items()}
     pairs = [(found[lesson.MILD][seed], e) for seed, e in found[lesson.DOUBLE].items()]
     ratios = [a / b for a, b in pairs if np.isfinite(a) and np.isfinite(b)]
     rows = (

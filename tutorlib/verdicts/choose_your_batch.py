@@ -9,7 +9,7 @@ from tutorlib.experiments import advice_columns as columns
 from tutorlib.experiments import choose_your_batch as lesson
 from tutorlib.records import Verdict
 from tutorlib.results import Results, column, paired
-from tutorlib.theory.advice import SLACK
+from tutorlib.theory.choice import SLACK
 from tutorlib.theory.plan import Plan
 from tutorlib.theory.statistics import geometric_interval
 from tutorlib.verdicts.rules import INCONCLUSIVE, Finding, above, below, counted, same_ratio, verdict

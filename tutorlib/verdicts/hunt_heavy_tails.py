@@ -6,6 +6,7 @@ import numpy as np
 
 from tutorlib.experiments import hunt_heavy_tails as lesson
 from tutorlib.records import Verdict
+from tutorlib.results import Results, paired
 from tutorlib.theory.statistics import geometric_interval
 from tutorlib.verdicts.bought_noise import PARTS as BOUGHT
 from tutorlib.verdicts.escape_times import PARTS as ESCAPES
@@ -73,8 +74,9 @@ HELD = (
 )
 
 
-def noise_verdicts(records, controls) -> list[Verdict]:
+def noise_verdicts(records: Results, controls: Results) -> list[Verdict]:
     """D1-32, D1-33, D1-35 and what of D1-34 is about the noise itself."""
+    records, controls = paired(records, controls)
     rows = (*gaussian_rows(records, controls), *tail_rows(records), *stable_rows(records, controls))
     return [
         verdict(claim, words, found, change, says=says, held=HELD, condition="".join(condition))

@@ -16,7 +16,6 @@ from tutorlib.experiments import race_columns as columns
 from tutorlib.experiments import race_optimizers as lesson
 from tutorlib.records import Verdict
 from tutorlib.results import Results, paired
-from tutorlib.theory.ranks import rank_intervals
 from tutorlib.theory.statistics import Estimate, geometric_interval
 from tutorlib.verdicts.claims import CLAIMS
 from tutorlib.verdicts.rules import INCONCLUSIVE, Finding, above, other_side, verdict
@@ -30,7 +29,6 @@ judge = partial(verdict, held=RACE)
 WORTH = 1.25  # a ratio of steps below this is not worth a change of optimizer
 NAMES = {"autoencoder": "autoencoder", "language": "language model"}
 CONDITION = "it is counted in steps, not in seconds, and on this problem"
-NO_RANKING = "no ranking at this budget"
 CURVED = ("Shampoo", "K-FAC")
 RIVALS = (*CURVED, "Lion", "Muon")
 
@@ -57,12 +55,12 @@ def more(bound: float, ratio: Ratio) -> Finding:
     overall = above(bound, np.exp(np.log(ratio.values).mean(axis=0)), geometric_interval)
     unsure = {"holds": ratio.at_most, "does not hold": ratio.at_least}.get(overall.verdict, True)
     word = INCONCLUSIVE if unsure or words != {overall.verdict} else overall.verdict
-    return Finding(bounded(overall.estimate, ratio), word)
+    return Finding(as_bound(overall.estimate, ratio), word)
 
 
-def bounded(estimate: Estimate, ratio: Ratio) -> Estimate | None:
+def as_bound(estimate: Estimate | None, ratio: Ratio) -> Estimate | None:
     """The estimate of a bound as a bound: from nothing up to it, or from it up to the largest number there is."""
-    if ratio.at_least and ratio.at_most:
+    if estimate is None or (ratio.at_least and ratio.at_most):
         return None
     if ratio.at_least:
         return Estimate(estimate.low, estimate.low, sys.float_info.max)
@@ -110,15 +108,6 @@ def rank_verdicts(autoencoder: Results, language: Results) -> list[Verdict]:
                       Finding(None, "holds" if whole else "does not hold"), change, says=says)
             )  # fmt: skip
     return rows
-
-
-def ranking(report: Results, batch: int) -> str:
-    """The ranks that both searches settle, best first, or the words that there are none."""
-    order = columns.settled(report, batch)
-    if not order.any():
-        return NO_RANKING
-    ranks = sorted(zip(rank_intervals(order), columns.arrived(report, batch), strict=True))
-    return ", ".join(f"{name} {low}" if low == high else f"{name} {low} to {high}" for (low, high), name in ranks)
 
 
 def gain_verdicts(autoencoder: Results, language: Results) -> list[Verdict]:

@@ -1,7 +1,6 @@
 """The adviser's panel: a card that follows what is wanted, from what was measured on an example or on yours."""
 
 import html
-from dataclasses import replace
 
 import ipywidgets as widgets
 
@@ -10,8 +9,9 @@ from tutorlib.errors import Refused
 from tutorlib.experiments.choose_your_batch import ADVICE
 from tutorlib.plots.advice import plot_advice, plot_card
 from tutorlib.plots.style import png
-from tutorlib.theory.advice import Advice, Choice, choose_plan
-from tutorlib.theory.card import EPOCHS, card, markdown
+from tutorlib.theory.advice import Advice
+from tutorlib.theory.card import EPOCHS, card, markdown, trained_by
+from tutorlib.theory.choice import Choice, choose_plan
 from tutorlib.theory.flags import TRAINERS, flags
 from tutorlib.widgets.panel import Panel, dropdown, slider
 from tutorlib.widgets.show import Shown
@@ -64,10 +64,10 @@ class AdviserPanel(Panel):
             self.sentence.value, self.paste.value = f"✗ {html.escape(str(refused))}.", ""
             return
         plan, trainer = self.choice(**self.values).plan, self.values["trainer"]
-        self.paste.value = flags(replace(plan, window=TRAINERS[trainer].window), trainer, EPOCHS)
+        self.paste.value = flags(plan, trainer, EPOCHS)
 
     def choice(self, model, wanted, memory, ranks, trainer) -> Choice:
-        return choose_plan(self.advice[model], ranks, memory * MIB or None, wanted or None)
+        return trained_by(trainer, choose_plan(self.advice[model], ranks, memory * MIB or None, wanted or None))
 
     def draw(self, **values):
         return plot_advice(self.advice[values["model"]], self.choice(**values), values["model"] not in self.live)

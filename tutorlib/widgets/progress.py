@@ -51,7 +51,7 @@ def places() -> list[Place]:
 
 @dataclass(frozen=True)
 class Bet:
-    """A locked prediction, and what the learner's own runs say: ``None`` until they are whole."""
+    """A locked prediction, and what the learner's own runs say or, where they are not whole, those that ship."""
 
     lesson: str
     made: progress.Done
@@ -137,7 +137,7 @@ def tallies(place: Place) -> tuple[str, str]:
 
 
 class Bets(Shown):
-    """``Bets()`` as a cell's last line: what you predicted, and what your own computer measured since."""
+    """``Bets()`` as a cell's last line: what you predicted, and what was measured: here, or else on record."""
 
     def __init__(self):
         made = bets()

@@ -10,7 +10,7 @@ from torch import nn
 
 from tutorlib.errors import Refused
 from tutorlib.measure.memory.ledger import Block, Ledger
-from tutorlib.measure.memory.line import largest_working, peak_line
+from tutorlib.measure.memory.line import growing, largest_working, peak_line
 from tutorlib.measure.memory.predict import enter_what_is_there, predict
 from tutorlib.measure.memory.step import PRECISIONS, resized, tensors, training_step
 from tutorlib.measure.memory.target import CPU, GPU
@@ -111,10 +111,10 @@ def guess(model, loss, batch, optimizer, precision: str, room: float, examples: 
         )
 
     try:
-        far = peak_line(at, (2, 4), reserved=real).largest(room)
+        far = peak_line(at, growing(at, 2), reserved=real).largest(room)
         # Another place may take the peak over on the way there, so the line is drawn once more where it is read.
         near = max(2, min(far, examples))
-        return peak_line(at, (near // 2, near), reserved=real).largest(room)
+        return peak_line(at, growing(at, near // 2), reserved=real).largest(room)
     except Refused:
         return None
 

@@ -51,6 +51,14 @@ def peak_line(at: Callable[[int], Trace], batches=(4, 8, 16), reserved: bool = F
     return PeakLine(*(float(more * part) for part in (fixed, slope, floor)), float(1 - left.var() / peaks.var()))
 
 
+def growing(at: Callable[[int], Trace], least: int = 8) -> tuple[int, int]:
+    """Two batches whose peaks differ: in a tiny net, 8 and 16 examples may fill the same block of 512 bytes."""
+    for size in (least, 8 * least):
+        if passes(at(2 * size)) > passes(at(size)):
+            return size, 2 * size
+    return 512, 1024  # even of one byte each
+
+
 def passes(trace: Trace) -> int:
     """The peak of the forward and backward passes: the part that grows with the batch."""
     return max(peak for (_, phase), peak in trace.peaks().items() if phase != "optimizer")

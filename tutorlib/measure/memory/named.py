@@ -11,7 +11,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from tutorlib.errors import Refused
 from tutorlib.measure.handed_in import imported, pair
-from tutorlib.measure.memory.line import PeakLine, passes, peak_line
+from tutorlib.measure.memory.line import PeakLine, growing, peak_line
 from tutorlib.measure.memory.predict import predict
 from tutorlib.measure.memory.target import TARGETS
 from tutorlib.measure.memory.trace import Trace
@@ -119,14 +119,6 @@ def report(
     if device.gpu_kernels:
         answer["largest"] = {card: fitting(at, line, room * MIB) for card, room in CARDS.items()}
     return answer
-
-
-def growing(at: Callable[[int], Trace]) -> tuple[int, int]:
-    """Two batches whose peaks differ: in a tiny net, 8 and 16 examples may fill the same block of 512 bytes."""
-    for size in (8, 64):
-        if passes(at(2 * size)) > passes(at(size)):
-            return size, 2 * size
-    return 512, 1024  # even of one byte each
 
 
 def fitting(at: Callable[[int], Trace], line: PeakLine, room: float) -> int:
