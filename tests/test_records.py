@@ -9,6 +9,7 @@ import pickle
 import numpy as np
 import pytest
 
+from tutorlib.__main__ import LESSONS
 from tutorlib.records import Experiment, Machine, Run, RunRecord, Verdict, grid
 from tutorlib.results import Results, column
 
@@ -374,3 +375,11 @@ def test_results_say_where_they_come_from_and_what_has_no_number():
     assert Results(experiment, records, recorded=True).provenance.startswith("recorded on A processor")
     assert "1 runs out of memory" in Results(experiment, records).provenance
     assert Results(experiment, ()).provenance.startswith("nothing measured yet")
+
+
+def test_experiments_that_share_a_name_and_so_a_cache_share_their_trial():
+    trials = {}
+    for lesson in LESSONS.values():
+        for experiment in (*(e for judged, _ in lesson.VERDICTS for e in judged), *lesson.RECORDED):
+            trials.setdefault(experiment.name, set()).add(experiment.trial)
+    assert not {name: shared for name, shared in trials.items() if len(shared) > 1}

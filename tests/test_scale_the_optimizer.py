@@ -223,15 +223,15 @@ def test_verdicts_on_schedules_can_hold_and_can_fail():
 
 
 def test_every_verdict_of_the_lesson_is_on_a_known_claim_or_experiment():
-    named = {"warm_up": like_warm_up, "half_life": like_half_life, "raise_the_batch": like_schedules}
-    for experiments, judge in verdicts.VERDICTS:
-        if experiments[0].name in named:
-            for verdict in judge(*(made_up(e, named[e.name]) for e in experiments)):
-                assert verdict.claim in CLAIMS or verdict.claim in ("E18", "E19", "E20")
+    likes = zip(OWN, (like_warm_up, like_half_life, like_schedules), strict=True)
+    for experiment, values in likes:
+        (judge,) = (judge for experiments, judge in verdicts.VERDICTS if experiments == (experiment,))
+        for verdict in judge(made_up(experiment, values)):
+            assert verdict.claim in CLAIMS or verdict.claim in ("E18", "E19", "E20")
 
 
 FIGURES = {
-    "warm_up": (plots.plot_warm_up, like_warm_up, (30, 60)),
+    warm_up.WARM_UP.name: (plots.plot_warm_up, like_warm_up, (30, 60)),
     "half_life": (plots.plot_half_life, like_half_life, (0.05, 0.1)),
     "raise_the_batch": (plots.plot_schedules, like_schedules, (-0.2, 0.2)),
 }
@@ -247,7 +247,7 @@ def test_a_figure_shows_each_point_at_its_measured_height_and_the_guess(name):
     experiment = next(e for e in OWN if e.name == name)
     axes = plot(made_up(experiment, values), guess)
     drawn = points_of(axes)
-    count = {"warm_up": 15, "half_life": 12, "raise_the_batch": 5}[name]
+    count = {warm_up.WARM_UP.name: 15, "half_life": 12, "raise_the_batch": 5}[name]
     assert len(drawn) == count
     bands = [part for each in axes.figure.axes for part in each.collections if part.get_label() == "your guess"]
     assert len(bands) == 1 and any("guess" in t.get_text() for a in axes.figure.axes if a.get_legend()
@@ -261,7 +261,7 @@ def test_a_figure_shows_each_point_at_its_measured_height_and_the_guess(name):
         )
     if name == "half_life":
         assert sum(y > 2.85 for _, y in drawn) == 2  # 0.95 at batches 1 and 8
-    if name == "warm_up":
+    if name == warm_up.WARM_UP.name:
         assert max(y for _, y in drawn) == pytest.approx(0.2 * 2 * 2.5, rel=0.05)
         shares = [line.get_ydata() for line in axes.figure.axes[1].lines if line.get_marker() == "o"]
         assert list(shares[0][-2:]) == [50, 50] and max(shares[0][:3]) == 0

@@ -89,5 +89,5 @@ NOISE = Experiment(
     "gradients of 256 examples a look",
     held={"steps": 400, "looks": 3},
     side_by_side=True,
-    seeds=6,
+    seeds=12,
 )
