@@ -20,10 +20,11 @@ FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	"$$p" -c '$(FITS)' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
 
-# install EXTRAS INTO-STAMP: pip's own words go to a file, the learner gets one sentence
+# install EXTRAS INTO-STAMP: pip's own words go to a file, the learner gets one sentence. Without byte-compiling all of
+# it, which takes as long again: Python compiles what is imported.
 define install
 @echo "Installing $(1) (1.5 GB the first time, 6 GB where CUDA comes along, one to five minutes; details in $(VENV)/install.log) ..."
-@$(BIN)/python -m pip install -q -c constraints.txt -e ".[$(1)]" >$(VENV)/install.log 2>&1 || { \
+@$(BIN)/python -m pip install -q --no-compile -c constraints.txt -e ".[$(1)]" >$(VENV)/install.log 2>&1 || { \
 	echo "Could not install: check that this machine reaches the package index and has 6 GB free, then run make again. pip said:"; \
 	grep ERROR $(VENV)/install.log | tail -n 1; exit 1; }
 @touch $@
@@ -36,10 +37,9 @@ lab: $(VENV)/lab
 	@$(BIN)/jupyter lab $$([ "$$(id -u)" = 0 ] && echo --allow-root) \
 		$$([ "$$(uname)" = Darwin ] || [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] || echo --no-browser) --LabApp.default_url=/lab/tree/$(START) $(LAB)
 
-# Tests in two processes, the browser's first for they are the longest; then the notebooks, two at a time.
+# Three processes on two cores, for one of them waits for a browser or for a clock; what takes longest comes first.
 test: $(VENV)/test
-	@$(BIN)/python -m pytest $(or $(ARGS),tests -n 2 --dist loadfile --no-loadscope-reorder)
-	@$(if $(ARGS),,$(BIN)/python -m pytest lessons -n 2 --dist loadfile)
+	@$(BIN)/python -m pytest $(or $(ARGS),tests/browser lessons tests -n 3 --dist loadfile --no-loadscope-reorder)
 
 lessons: $(VENV)/test
 	@$(BIN)/python course/build.py
@@ -88,7 +88,7 @@ record: $(VENV)/lab
 	@$(BIN)/python -m tutorlib record
 
 bench: $(VENV)/test
-	@$(BIN)/python -m pip install -q -c constraints.txt -e ".[bench]"
+	@$(BIN)/python -m pip install -q --no-compile -c constraints.txt -e ".[bench]"
 	@$(BIN)/python -m pip install -q --no-deps backpack-for-pytorch curvlinops-for-pytorch  # their torchvision would replace torch
 	@$(BIN)/python tests/bench/run.py --json bench.json
 

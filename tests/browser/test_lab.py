@@ -1,7 +1,7 @@
 """Lessons in a real browser: JupyterLab opens and runs them, controls move them, and nothing leaves the machine."""
 
 import json
-import shutil
+from collections.abc import Iterable
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,18 +21,29 @@ CELLS_LEFT = """() => window.jupyterapp.shell.currentWidget.content.model.shared
 pytestmark = NEEDS_CHROMIUM
 
 
-@pytest.fixture
-def lab(tmp_path):
-    """Lesson → its address in a JupyterLab with folders and a cache of its own, on a copy of the lessons."""
-    shutil.copytree(ROOT / "lessons", tmp_path / "lessons")
-    settings = tmp_path / "settings" / "@jupyterlab" / "apputils-extension"
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """Notebook → its address in one JupyterLab with folders and a cache of its own; a file's name is its workspace."""
+    folder = tmp_path_factory.mktemp("lab")
+    settings = folder / "settings" / "@jupyterlab" / "apputils-extension"
     settings.mkdir(parents=True)
     quiet = {"fetchNews": "false", "checkForUpdates": False}
     (settings / "notification.jupyterlab-settings").write_text(json.dumps(quiet))
-    folders = {f"JUPYTERLAB_{name.upper()}_DIR": str(tmp_path / name) for name in ("settings", "workspaces")}
+    folders = {f"JUPYTERLAB_{name.upper()}_DIR": str(folder / name) for name in ("settings", "workspaces")}
     options = ["--LabApp.expose_app_in_browser=True", "--LabApp.extension_manager=readonly"]
-    with jupyter(tmp_path, "jupyterlab", "IdentityProvider.token", *options, **folders) as address:
-        yield lambda lesson: address.format(f"lab/tree/lessons/{lesson}.ipynb")
+
+    def address_of(lesson: str, cells: Iterable[int] = ()) -> str:
+        """A copy of the lesson in the server's folder: whole, or these of its code cells (0 is Colab's), no text."""
+        (source,) = (ROOT / "lessons").glob(f"{lesson}_*.ipynb")
+        notebook = json.loads(source.read_text())
+        if cells:
+            code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+            notebook["cells"] = [code[index] for index in cells]
+        (folder / source.name).write_text(json.dumps(notebook))
+        return address.format(f"lab/workspaces/{source.stem}/tree/{source.name}")
+
+    with jupyter(folder, "jupyterlab", "IdentityProvider.token", *options, **folders) as address:
+        yield address_of
 
 
 @contextmanager
@@ -54,17 +65,18 @@ def executed(address: str, cells: int):
         assert broken == 0
 
 
-def test_lesson_01_runs_in_jupyterlab_and_its_controls_move_it(lab):
-    with executed(lab("01_measure_the_noise"), cells=21) as page:
+def test_the_first_beat_of_lesson_01_runs_in_jupyterlab_to_its_verdict_and_both_panels_move(lab):
+    verdict, walk = 7, 14
+    with executed(lab("01", (*range(verdict + 1), walk)), cells=9) as page:
         lock_a_prediction(page)
         move_a_panel(page, "minibatch gradients scatter", 4, "Batch 16", "arrows")
         move_a_panel(page, "Along the flat direction", 1, "the rate is 2.56", "walk")
-        assert find(page, "td", "does not hold").is_visible()
+        assert find(page, "td", "holds").is_visible()
         screenshot(page, "verdict")
 
 
 def test_lesson_00_plans_a_run_says_what_cannot_be_reached_and_its_flags_can_be_copied(lab):
-    with executed(lab("00_start_here"), cells=13) as page:
+    with executed(lab("00"), cells=13) as page:
         find(page, ".widget-html-content", "The last window has 4 of its 8 micro-batches")
         panel = page.locator(".widget-vbox", has=page.locator("textarea")).first
         preset, trainer = panel.locator("select").all()
@@ -93,12 +105,8 @@ OPENED_BY_A_PANEL = ("02", "03", "04", "05", "06", "07", "08", "09")
 
 
 @pytest.mark.parametrize("number", OPENED_BY_A_PANEL)
-def test_every_slider_and_menu_of_a_lesson_s_first_panel_moves_its_figure_or_its_sentence(lab, tmp_path, number):
-    (lesson,) = (tmp_path / "lessons").glob(f"{number}_*.ipynb")
-    notebook = json.loads(lesson.read_text())
-    panel = [index for index, cell in enumerate(notebook["cells"]) if cell["cell_type"] == "code"][1]  # 0 is Colab's
-    lesson.write_text(json.dumps({**notebook, "cells": notebook["cells"][: panel + 1]}))
-    with executed(lab(lesson.stem), cells=2) as page:
+def test_every_slider_and_menu_of_a_lesson_s_first_panel_moves_its_figure_or_its_sentence(lab, number):
+    with executed(lab(number, (0, 1)), cells=2) as page:
         panel = page.locator(".widget-vbox", has=page.locator("img.widget-image")).first
         panel.scroll_into_view_if_needed()
         controls = [*panel.locator(".noUi-handle").all(), *panel.locator("select").all()]
