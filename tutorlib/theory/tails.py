@@ -15,12 +15,14 @@ Z95 = 1.959964
 def excess_kurtosis(values, axis: int = 0) -> np.ndarray:
     """E(x − μ)⁴ / σ⁴ − 3 along ``axis``: 0 for a Gaussian, −2 for two equal points, 6/(ν − 4) for Student's t.
 
-    Of n draws it is at most n − 3 or so: where the fourth moment is infinite it grows with n and never settles.
+    Of n draws it is at most n − 3 or so: where the fourth moment is infinite it grows with n and never settles. NaN
+    where all values are the same.
     """
     centred = np.asarray(values, dtype=float)
     centred = centred - centred.mean(axis=axis, keepdims=True)
     squares = centred**2
-    return (squares**2).mean(axis=axis) / squares.mean(axis=axis) ** 2 - 3
+    with np.errstate(invalid="ignore"):
+        return (squares**2).mean(axis=axis) / squares.mean(axis=axis) ** 2 - 3
 
 
 def kurtosis_of_mean(excess, batch):
