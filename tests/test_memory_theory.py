@@ -3,7 +3,7 @@
 import pytest
 
 from tutorlib.errors import Refused
-from tutorlib.theory.activations import crossover, layer_activations, loss_terms
+from tutorlib.theory.activations import layer_activations, loss_terms
 from tutorlib.theory.memory import PRECISIONS, STATES, Static, static_bytes
 from tutorlib.theory.shapes import SHAPES, GPT2Shape, LlamaShape
 
@@ -106,7 +106,6 @@ def test_attention_takes_11_and_the_perceptron_19_and_the_norms_4_bytes():
 
 
 def test_the_square_terms_weigh_as_much_as_the_others_at_6_8_head_widths():
-    assert (crossover(64), crossover(128)) == pytest.approx((435.2, 870.4))
     b, s, h, a = 1, 3480, 1024 * 5, 10  # heads of width 512 → 3,481.6
     terms = layer_activations(b, s, h, a)
     square = sum(value for name, value in terms.items() if "softmax" in name or "attention's" in name)

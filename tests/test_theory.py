@@ -19,7 +19,7 @@ from tutorlib.theory.statistics import (
     slopes,
     t_quantile,
 )
-from tutorlib.theory.walk import drift_ratio, largest_rate, one_step_mean, small_steps_mean, walk
+from tutorlib.theory.walk import drift_ratio, largest_rate, small_steps_mean, walk
 
 GRADIENTS = np.array([[1, 2, 0], [3, -1, 1], [0.5, 0.5, 4], [-2, 1, 1], [2, 2, -1.5]])
 
@@ -239,7 +239,6 @@ def test_the_mean_of_small_steps_is_the_walk_without_noise(rate):
     assert path.shape == (21, 2)
     for steps, position in enumerate(path):
         assert small_steps_mean(START, BOWL, rate, steps) == pytest.approx(position, rel=1e-12)
-    assert one_step_mean(START, BOWL, rate) == pytest.approx(path[1], rel=1e-12)
 
 
 def test_noise_leaves_the_mean_of_small_steps_where_it_was():
@@ -259,7 +258,7 @@ def test_the_drift_ratio_is_a_geometric_sum(curvature, rate, steps):
 def test_the_drift_ratio_is_how_much_further_small_steps_go():
     start = np.array(START)
     far = start - small_steps_mean(START, BOWL, 0.05, 30)
-    near = start - one_step_mean(START, BOWL, 0.05)
+    near = start - small_steps_mean(START, BOWL, 0.05, 1)
     assert far / near == pytest.approx([drift_ratio(h, 0.05, 30) for h in BOWL], rel=1e-12)
     assert drift_ratio(1.0, 1e-7, 128) == pytest.approx(128, rel=1e-4)
     assert drift_ratio(1.0, 0.1, 10_000) == pytest.approx(10.0)

@@ -60,8 +60,3 @@ def loss_terms(examples: int, time: int, vocabulary: int, logit_bytes: int = 4) 
         "gradient of the log-probabilities": 4 * scores,
         "gradient of the scores": 4 * scores,
     } | ({"gradient of the scores, cast": logit_bytes * scores} if logit_bytes < 4 else {})
-
-
-def crossover(head_width: int) -> float:
-    """The sequence length at which the s² terms equal the others: 34h/5a = 6.8 times the width of a head."""
-    return 34 / 5 * head_width

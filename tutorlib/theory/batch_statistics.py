@@ -61,15 +61,6 @@ def gain(n, eps: float = 1e-5):
     return np.exp(powers).sum(axis=-1) * 0.05 / math.sqrt(math.pi)
 
 
-def pair_output(difference, eps: float = 1e-5):
-    """What BatchNorm answers for two values that lie ``difference`` apart: ± this, ±1 but for ε.
-
-    Their mean is halfway and their sd d/2, so (d/2)/√(d²/4 + ε): two values leave a sign and nothing else.
-    """
-    half = np.abs(np.asarray(difference, dtype=float)) / 2
-    return half / np.sqrt(half**2 + eps)
-
-
 def horizon(momentum: float, accumulation: int = 1) -> float:
     """Updates that running statistics look back on: 1/(momentum × accumulation).
 
@@ -79,17 +70,6 @@ def horizon(momentum: float, accumulation: int = 1) -> float:
     if not (isinstance(momentum, int | float) and 0 < momentum <= 1):
         raise Refused(f"momentum is {momentum!r}; allowed: above 0, at most 1")
     return 1 / (momentum * check_batch(accumulation, name="accumulation"))
-
-
-def variance_seen(n):
-    """E of the variance that BN divides by in training, over the running variance it keeps: (n − 1)/n.
-
-    In training BN divides by the plain variance of the batch (÷ n); for the running variance torch takes the
-    unbiased one (÷ (n − 1)). Training and evaluation differ by this even where the running statistics are exact.
-    Source: Ioffe and Szegedy 2015, arXiv 1502.03167, algorithm 2, step 10.
-    """
-    n = check_values(n)
-    return (n - 1) / n
 
 
 def running_sd(n, momentum: float = 0.1):

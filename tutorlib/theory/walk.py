@@ -14,11 +14,6 @@ def small_steps_mean(start, curvature, rate: float, steps: int):
     return (1 - rate * np.asarray(curvature)) ** steps * np.asarray(start)
 
 
-def one_step_mean(start, curvature, rate: float):
-    """Mean position after one step, however many examples were averaged for it: (1 − ηh) θ₀."""
-    return small_steps_mean(start, curvature, rate, 1)
-
-
 def drift_ratio(curvature: float, rate: float, steps: int) -> float:
     """How many times further K small steps drift than one step at the same rate.
 
