@@ -25,8 +25,8 @@ PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 define install
 @echo "Installing $(1) (1.5 GB the first time, 6 GB where CUDA comes along, one to five minutes; details in $(VENV)/install.log) ..."
 @$(BIN)/python -m pip install -q --no-compile -c constraints.txt -e ".[$(1)]" >$(VENV)/install.log 2>&1 || { \
-	echo "Could not install: check that this machine reaches the package index and has 6 GB free, then run make again. pip said:"; \
-	grep ERROR $(VENV)/install.log | tail -n 1; exit 1; }
+	echo "Could not install. pip said:"; grep ERROR $(VENV)/install.log | head -n 3; \
+	echo "If that speaks of a connection or of space: this needs the package index and 6 GB, then run make again. Else see $(VENV)/install.log."; exit 1; }
 @touch $@
 endef
 

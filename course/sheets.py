@@ -35,11 +35,16 @@ def bets(notebook: nbformat.NotebookNode) -> list[tuple[str, str, str, str]]:
             heading = cell.source.splitlines()[0].removeprefix("## ")
             claim = next((key for key in re.findall(r"`([DE]\d+-\d+)`", cell.source) if key in CLAIMS), "")
         elif "predict" in cell.metadata.get("tags", []):
-            call = next(node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Call))
-            given = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
-            choices = ", ".join(f"{option:,.12g}" for option in given["options"]) + given.get("unit", "")
-            found.append((heading, ast.literal_eval(call.args[0]), choices, claim))
+            found.append((heading, *asked(cell.source), claim))
     return found
+
+
+def asked(source: str) -> tuple[str, str]:
+    """The question of a cell that makes a ``Prediction``, and its choices in words."""
+    call = next(node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    given = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
+    choices = ", ".join(f"{option:,.12g}" for option in given["options"]) + given.get("unit", "")
+    return ast.literal_eval(call.args[0]), choices
 
 
 def bet(heading: str, question: str, choices: str, claim: str) -> str:

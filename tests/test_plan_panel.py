@@ -11,6 +11,8 @@ from tutorlib.theory.flags import TRAINERS, flags
 from tutorlib.theory.plan import WINDOWS, Plan
 from tutorlib.widgets.start_here import PANELS, PRESETS, PlanPanel, Preset
 
+PLAN_D = "the documents' plan D: 4 × 8"
+
 
 @pytest.fixture(scope="module")
 def panel():
@@ -30,7 +32,13 @@ def test_every_value_of_every_control_changes_what_is_seen_and_said(panel):
             panel.controls[other].value = value
 
 
+def test_the_panel_opens_on_a_plan_that_leaves_nothing_over_and_so_gives_no_bet_away(panel):
+    assert "Batch 80, as wanted." in panel.sentence.value and "Every window is full." in panel.sentence.value
+    assert not re.search(r"31[23]", panel.sentence.value + panel.numbers.value + panel.paste.value)
+
+
 def test_the_figure_itself_moves_with_every_control(panel):
+    panel.controls["preset"].value = PLAN_D
     for name, control in panel.controls.items():
         before, pictures = panel.values, set()
         for value in (control.options[0][1], control.options[len(control.options) // 2][1], control.options[-1][1]):
@@ -66,6 +74,7 @@ def test_a_preset_sets_the_plan_in_one_frame(panel, monkeypatch):
 
 def test_the_documents_half_is_said_and_where_it_goes():
     panel = PlanPanel()
+    panel.controls["preset"].value = PLAN_D
     assert "Batch 32, as wanted. 10,000 ÷ 32 is 312.5;" in panel.sentence.value and "<b>313</b>" in panel.sentence.value
     assert "The last window has 4 of its 8 micro-batches" in panel.sentence.value
     panel.controls["preset"].value = "plan A with drop_last"
@@ -81,6 +90,7 @@ def test_the_documents_half_is_said_and_where_it_goes():
 
 def test_a_batch_that_ranks_cannot_reach_is_said_in_one_sentence():
     panel = PlanPanel()
+    panel.controls["preset"].value = PLAN_D
     panel.controls["ranks"].value = 5
     assert (
         "You wanted 32, no multiple of 5 ranks; nearest are 30 (3 × 2 × 5) and 35 (1 × 7 × 5)." in panel.sentence.value

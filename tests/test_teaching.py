@@ -1,9 +1,11 @@
 """The workshop kit keeps to the lessons: minutes add up, beats exist, handouts and slides give no answer away."""
 
+import builtins
 import html
 import re
 import shutil
 import subprocess
+import symtable
 import sys
 from pathlib import Path
 
@@ -23,12 +25,20 @@ def sections(level: str) -> dict[str, str]:
     }
 
 
+def changes(text: str) -> tuple[int, list[str], int, list[str]]:
+    """Minutes late and what is left out then, minutes more and what is added: lessons and their beats."""
+    said = r"^(\d+) minutes late, leave out: (.+?)\. (\d+) minutes more, add: (.+?)\. Print: "
+    late, out, more, added = re.search(said, text, re.M).groups()
+    return int(late), out.split("; "), int(more), added.split("; ")
+
+
 def rows(text: str) -> list[list[str]]:
     table = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")][2:]
     return [[cell.strip() for cell in row] for row in table]
 
 
 PLANS = {name: rows(text) for name, text in sections("##").items() if name.startswith("Plan")}
+CHANGES = {name: changes(text) for name, text in sections("##").items() if name.startswith("Plan")}
 BEATS = {name[1:3]: {row[0]: row for row in rows(text)} for name, text in sections("###").items()}
 
 
@@ -90,6 +100,74 @@ def test_a_plan_lasts_as_long_as_it_says_and_gives_a_room_more_time_than_a_reade
             number, chosen = where.split(" · ", 1)
             alone = sum(int(BEATS[number][beat][1]) for beat in chosen.split(", "))
             assert int(minutes) > alone, f"{where} takes a reader {alone} minutes"
+
+
+def chosen(beats_of_lessons: list[str]) -> dict[str, list[str]]:
+    """Lesson → its beats, from the words of a plan."""
+    found: dict[str, list[str]] = {}
+    for where in beats_of_lessons:
+        number, names = where.split(" · ", 1)
+        found.setdefault(number, []).extend(names.split(", "))
+    return found
+
+
+def code_of(number: str, names: list[str]) -> list[str]:
+    """The code of these beats of a built lesson, cell by cell, in the lesson's order."""
+    (lesson,) = (ROOT / "lessons").glob(f"{number}_*.ipynb")
+    order, beat, found = iter(beats(LESSONS[number])), "", []
+    beat = next(order)
+    for cell in nbformat.read(lesson, as_version=4).cells:
+        if cell.cell_type == "markdown" and cell.source.startswith("## "):
+            beat = next(order, "What you now know")
+        elif cell.cell_type == "code" and beat in names and "colab" not in cell.metadata.get("tags", []):
+            found.append(cell.source)
+    return found
+
+
+def unknown_names(cells: list[str]) -> set[str]:
+    """Names that the cells use before any of them, or Python, has made them."""
+    known, unknown = set(dir(builtins)), set()
+    for source in cells:
+        tables = [symtable.symtable(source, "cell", "exec")]
+        for table in tables:
+            tables += table.get_children()
+        made = {s.get_name() for s in tables[0].get_symbols() if s.is_assigned() or s.is_imported()}
+        used = {s.get_name() for table in tables for s in table.get_symbols() if s.is_global() and s.is_referenced()}
+        used |= {s.get_name() for s in tables[0].get_symbols() if s.is_referenced()}
+        unknown |= used - known - made
+        known |= made
+    return unknown
+
+
+def test_a_beat_that_is_cut_out_misses_what_an_earlier_one_brought():
+    assert unknown_names(code_of("03", ["opening", "2"])) >= {"Prediction", "run", "show", "judge"}
+    assert unknown_names(["def f(x):\n    return [y + z for y in x]"]) == {"z"}
+
+
+@pytest.mark.parametrize("change", ["as it is", "late", "with more time"])
+@pytest.mark.parametrize("name", PLANS)
+def test_every_beat_of_a_plan_finds_the_names_it_needs_also_when_it_is_late_or_has_more_time(name, change):
+    _, late, _, more = CHANGES[name]
+    lessons = chosen([where for _, where, _ in PLANS[name] if where] + (more if change == "with more time" else []))
+    for number, left_out in chosen(late if change == "late" else []).items():
+        assert set(left_out) <= set(lessons[number]), f"{number} has no {left_out} to leave out"
+        lessons[number] = [beat for beat in lessons[number] if beat not in left_out]
+    for number, names in lessons.items():
+        assert set(names) <= set(BEATS[number]) and len(set(names)) == len(names)
+        missing = unknown_names(code_of(number, names))
+        assert not missing, f"lesson {number} without {set(BEATS[number]) - set(names)} misses {missing}"
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_what_a_late_plan_leaves_out_and_an_early_one_adds_takes_the_minutes_it_says(name):
+    late, out, more, added = CHANGES[name]
+    out, saved, taken = chosen(out), 0.0, 0.0
+    for minutes, number, names in ((int(row[0]), *(*chosen([row[1]]).items(),)[0]) for row in PLANS[name] if row[1]):
+        alone = {beat: int(BEATS[number][beat][1]) for beat in names}
+        saved += minutes * sum(alone[beat] for beat in alone if beat in out.get(number, [])) / sum(alone.values())
+    for number, names in chosen(added).items():
+        taken += sum(int(BEATS[number][beat][1]) * (1.25 if beat == "Try it" else 1.5) for beat in names)
+    assert saved >= late and more / 1.25 <= taken <= 1.25 * more
 
 
 def test_there_are_four_plans_and_every_lesson_but_heavy_tails_has_its_place_in_one():

@@ -1,13 +1,19 @@
 """How `make slides` calls nbconvert: a slide for every heading, one below it for every move, nothing from elsewhere."""
 
 import re
+import sys
 from pathlib import Path
 
 from latex2mathml.converter import convert
 from nbconvert.preprocessors import Preprocessor
+from nbformat.v4 import new_markdown_cell
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from sheets import asked
 
 MATH = re.compile(r"(?<!\\)\$\$(?P<block>.+?)\$\$|(?<![\\$])\$(?P<inline>[^$\s](?:[^$\n]*[^$\s])?)\$", re.S)
 CODE = re.compile(r"(```.*?```|`[^`\n]+`)", re.S)
+FEW = 300  # characters of a text that leaves room for a figure
 
 
 def without_dollars(text: str) -> str:
@@ -19,18 +25,39 @@ def without_dollars(text: str) -> str:
     return "".join(part if CODE.fullmatch(part) else MATH.sub(mathml, part) for part in CODE.split(text))
 
 
-class Deck(Preprocessor):
-    """Headings go to the right, the moves of a beat down; hints and solutions stay in the notebooks."""
+def shows(cell) -> bool:
+    """Whether a cell puts out a figure or a table, which is then all that its slide has room for."""
+    return any({"image/png", "text/html"} & set(output.get("data", {})) for output in cell.get("outputs", []))
 
-    def preprocess_cell(self, cell, resources, index):
-        folded = {"hint", "solution", "colab"} & set(cell.metadata.get("tags", []))
-        if cell.cell_type == "markdown":
-            cell.source = without_dollars(cell.source)
-            kind = "slide" if cell.source.startswith("#") else "subslide"
-        else:
-            kind = "-" if "run" in cell.metadata.get("tags", []) else "subslide"
-        cell.metadata["slideshow"] = {"slide_type": "skip" if folded else kind}
-        return cell, resources
+
+class Deck(Preprocessor):
+    """Headings go to the right, the moves of a beat down; hints and solutions stay in the notebooks.
+
+    A bet is its question in large letters, a figure or a table stands without the code that made it, and a few words
+    before a figure share its slide.
+    """
+
+    def preprocess(self, notebook, resources):
+        short = False
+        for index, cell in enumerate(notebook.cells):
+            tags = set(cell.metadata.get("tags", []))
+            if "predict" in tags:
+                question, choices = asked(cell.source)
+                cell = notebook.cells[index] = new_markdown_cell(f"### {question}\n\nChoose a range: {choices}")
+            if cell.cell_type == "markdown":
+                cell.source = without_dollars(cell.source)
+                kind = "slide" if re.match("##? ", cell.source) else "subslide"
+                short = kind == "subslide" and len(cell.source) < FEW
+            else:
+                kind = "-" if "run" in tags or (short and shows(cell)) else "subslide"
+                short = False
+                if "explain" not in tags and shows(cell):
+                    cell.metadata["transient"] = {"remove_source": True}
+                for table in (output["data"] for output in cell.outputs if "text/html" in output.get("data", {})):
+                    table["text/html"] = table["text/html"].replace("<table>", f"<table class='{' '.join(tags)}'>")
+            folded = {"hint", "solution", "colab"} & tags
+            cell.metadata["slideshow"] = {"slide_type": "skip" if folded else kind}
+        return notebook, resources
 
 
 c = get_config()  # noqa: F821 - nbconvert gives it

@@ -77,7 +77,7 @@ def test_the_first_beat_of_lesson_01_runs_in_jupyterlab_to_its_verdict_and_both_
 
 def test_lesson_00_plans_a_run_says_what_cannot_be_reached_and_its_flags_can_be_copied(lab):
     with executed(lab("00"), cells=13) as page:
-        find(page, ".widget-html-content", "The last window has 4 of its 8 micro-batches")
+        find(page, ".widget-html-content", "Every window is full")
         panel = page.locator(".widget-vbox", has=page.locator("textarea")).first
         preset, trainer = panel.locator("select").all()
         preset.select_option(label="the documents' plan A: 32 × 1")

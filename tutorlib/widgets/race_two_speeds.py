@@ -24,7 +24,7 @@ class RacePanel(Panel):
         self.pace, self.clock = step_law(clock), clock
         super().__init__(
             "the loss of nine batches against steps, examples, FLOPs or seconds, and what the target costs",
-            unit=slider("x axis", AXES, "steps"),
+            unit=slider("x axis", AXES, "seconds"),  # steps are the first bet
             optimizer=slider("optimizer", ("SGD", "Adam"), "SGD"),
             device=slider("device", tuple(DEVICES), "as measured"),
             ranks=slider("ranks", (1, 2, 4, 8, 16), 1),
@@ -44,11 +44,12 @@ class RacePanel(Panel):
         best, soonest = min(costs, key=costs.get), min(seconds, key=seconds.get)
         dollars = 1e6 * seconds[soonest] * ranks * price / 3600
         where = "the recorded clock" if self.clock.recorded else "your clock"
+        others = "" if unit == "seconds" else f". In seconds batch {soonest} is soonest of the nine"
         return (
-            f"Counted in {unit}, batch <b>{best}</b> wins. In seconds batch {soonest} is soonest of the nine, "
-            f"{seconds[soonest]:.2g} s; the two laws put the fastest batch at √(B_crit · t₀/c) = "
-            f"{fastest_batch(race.law, pace):.0f}, with B_crit {race.law.critical:.0f} and t₀/c "
-            f"{pace.saturation(0.5):.0f} ({where}). A million such runs cost ${dollars:,.0f}."
+            f"Counted in {unit}, batch <b>{best}</b> wins{others}, {seconds[soonest]:.2g} s; the two laws put the "
+            f"fastest batch at √(B_crit · t₀/c) = {fastest_batch(race.law, pace):.0f}, with B_crit "
+            f"{race.law.critical:.0f} and t₀/c {pace.saturation(0.5):.0f} ({where}). A million such runs cost "
+            f"${dollars:,.0f}."
         )
 
 
