@@ -97,10 +97,9 @@ def verdicts_under_other_seeds(name: str, count: int) -> list[repeats.Repeats]:
     for stored, *others in zip(*rounds, strict=True):
         same = sum(other.verdict == stored.verdict for other in others)
         values = [other.estimate for other in others if other.estimate is not None]
-        print(
-            f"{stored.claim:<7} {stored.verdict:<28} {same:>3}/{count:<3}  "
-            f"{number(stored.estimate)}, {f'{number(min(values))} … {number(max(values))}':<24} {stored.measured}"
-        )
+        was = "no number" if stored.estimate is None else number(stored.estimate)
+        span = f"{number(min(values))} … {number(max(values))}" if values else "no number"
+        print(f"{stored.claim:<7} {stored.verdict:<28} {same:>3}/{count:<3}  {was}, {span:<24} {stored.measured}")
     return repeats.counted(name, rounds[1:], device.machine(device.pick()).name)
 
 

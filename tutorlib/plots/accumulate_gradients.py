@@ -41,7 +41,8 @@ def plot_ladder(results: Results, guess=None) -> Axes:
     tolerance = Line2D([], [], color="0.88", linewidth=7, label="tolerance of rounding")
     axes.legend(handles=[*shapes, tolerance, *axes.get_legend_handles_labels()[0]], loc="upper left",
                 bbox_to_anchor=(0, -0.1), ncols=3, fontsize=8)  # fmt: skip
-    style.small_print(axes, results, "Upper mark SGD, lower AdamW; whiskers from the least to the most of all seeds")
+    marks = "Upper mark SGD, lower AdamW; whiskers from the least to the most of all seeds"
+    style.small_print(axes, results, marks, intervals="")
     return axes
 
 

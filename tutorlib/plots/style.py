@@ -123,9 +123,9 @@ def band(axes: Axes, guess, sideways: bool = False, **between) -> None:
         (axes.axvspan if sideways else axes.axhspan)(*guess, label="your guess", **GUESS, **between)
 
 
-def small_print(axes: Axes, results: Results, more: str = "") -> None:
+def small_print(axes: Axes, results: Results, more: str = "", intervals: str = "95 % intervals; ") -> None:
     """Under the figure: what was held, where it was measured, with how many seeds."""
-    intervals = "95 % intervals; " if results.experiment.seeds > 1 else ""  # counts have none
+    intervals = intervals if results.experiment.seeds > 1 else ""  # counts have none
     text = f"{results.experiment.small_print}. {f'{more}. ' if more else ''}{intervals}{results.provenance}."
     axes.figure.supxlabel(_wrapped(text), fontsize=7.5, color="0.35", x=0.01, ha="left")
 

@@ -140,8 +140,8 @@ MEMO = (
         ("D0-21", "D0-17", "D0-18"),
         (SCALE, CRITICAL, LOSSES),
         "no number is right for every task: what an update needs is the noise scale's to say",
-        "accumulate to about the noise scale and no further; fewer, down to no accumulation at all, also trains at "
-        "a rate (and β₂) of its own",
+        "take what fits, at a rate (and β₂) of its own; accumulate where the update or the exchange between ranks is "
+        "dear, and not beyond the noise scale",
         "with a condition",
     ),
     Row(
