@@ -534,6 +534,37 @@ def test_a_size_that_does_not_fit_is_followed_down_the_slope_in_few_predictions(
     assert fitting(at, line, 35.0) == 0 and fitting(at, line, 40.0) == 1 and fitting(at, line, 5.0) == 0
 
 
+def test_a_size_far_off_the_slope_is_bracketed_in_few_predictions():
+    asked = []
+
+    def at(size):
+        asked.append(size)
+        return SimpleNamespace(reserved=max(30 + size, 40 * size - 4000))  # the steep place takes over at 103
+
+    line = PeakLine(30.0, 1.0, 0.0)
+    assert fitting(at, line, 80.0) == 50 and asked == [50]  # what the line names fits: no other is asked
+    asked.clear()
+    size = fitting(at, line, 2000.0)
+    assert at(size).reserved <= 2000 < at(size + 3).reserved and len(asked) <= 8 and asked[0] == 1970
+    assert fitting(at, line, 30.5) == 0 and fitting(at, line, 31.0) == 1 and fitting(at, line, 5.0) == 0
+
+
+def wide():
+    """Its optimizer's step outweighs the passes at 8 and 16, and its backward outgrows the line through them."""
+    layers = nn.Linear(512, 2048), nn.ReLU(), nn.Linear(2048, 2048), nn.ReLU(), nn.Linear(2048, 10)
+    return nn.Sequential(*layers), F.cross_entropy, rows(16, inputs=512)
+
+
+def test_what_a_wide_net_is_told_for_a_card_fits_and_a_thirtieth_more_does_not():
+    told = report(f"{__name__}:wide", micro_batch=16, precision="fp32")["largest"]
+    model, loss, batch = wide()
+    for card, size in told.items():
+        reserved = [
+            predict(model, loss, batch, micro_batch=n, target=targets.GPU).reserved for n in (size, int(1.03 * size))
+        ]
+        assert reserved[0] <= CARDS[card] * 2**20 < reserved[1], (card, size)
+
+
 def test_a_net_whose_peak_is_the_same_at_8_and_16_examples_is_fitted_where_it_grows():
     told = report("small_nets:normed", micro_batch=4)
     assert told["fitted"] == (64, 128) and told["per_example"] > 0 and min(told["largest"].values()) > 10**6

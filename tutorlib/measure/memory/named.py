@@ -81,8 +81,8 @@ def report(
 ) -> dict:
     """Everything the command line says of one plan, in bytes.
 
-    For a GPU also a micro-batch for each card, the largest that a line through two predictions names, or the first
-    below it whose own prediction fits. Reserved bytes come in segments, so a slightly larger one may fit as well.
+    For a GPU also a micro-batch for each card, the largest that a line through two predictions names, or one below it
+    whose own prediction fits. Reserved bytes come in segments, so a slightly larger one may fit as well.
     """
     model, loss, batch = named(name, time, **options)
     device, maker = choose(TARGETS, target, "target"), choose(OPTIMIZERS, optimizer, "optimizer")
@@ -122,8 +122,29 @@ def report(
 
 
 def fitting(at: Callable[[int], Trace], line: PeakLine, room: float) -> int:
-    """The line's largest batch if what is reserved there fits; else down its slope to one that does; 0 if none does."""
-    size = max(1, line.largest(room))
-    while size and (over := at(size).reserved - room) > 0:
-        size = max(0, size - math.ceil(over / line.per_example))
-    return size
+    """The line's largest batch if what is reserved there fits; else one below that does; 0 if none does.
+
+    Where the line holds, one step down its slope is enough. Where it was fitted to another place than the one that
+    peaks here, the step overshoots. But peaks are the largest of several lines, so convex in the batch: between one
+    that fits and one that does not, the batch at which their chord reaches ``room`` fits too, but for the segments in
+    which memory is reserved. The answer is then within a fiftieth of the largest.
+    """
+    good, bad = 0, max(1, line.largest(room))
+    low, high = float(line.bytes(0)), at(bad).reserved
+    if high <= room:
+        return bad
+    below = bad - math.ceil((high - room) / line.per_example)
+    if below > 0.9 * bad and at(below).reserved <= room:
+        return below
+    for _ in range(8):
+        step = max(1, good // 50)
+        if bad - good <= step:
+            break
+        chord = good + int((room - low) / (high - low) * (bad - good))
+        size = min(max(chord, good + step), bad - 1)
+        reserved = at(size).reserved
+        if reserved <= room:
+            good, low = size, reserved
+        else:
+            bad, high = size, reserved
+    return good
