@@ -497,10 +497,10 @@ def test_the_command_line_tells_a_table_and_json_of_a_model_of_ones_own(capsys):
     main(plan)
     table = capsys.readouterr().out
     assert "9,610 parameters, micro-batch 64" in table and "largest on T4" in table
-    assert "alive at the peak" in table and "(allocated, fitted at 8 and 16, raised" in table
+    assert "alive at the peak" in table and "(allocated, fitted at 64 and 128, raised" in table
     main([*plan, "--target", "cpu"])
     table = capsys.readouterr().out
-    assert "(allocated, fitted at 8 and 16)" in table and "largest" not in table and "convolutions" not in table
+    assert "(allocated, fitted at 64 and 128)" in table and "largest" not in table and "convolutions" not in table
 
 
 def a_conv_net():
@@ -563,6 +563,17 @@ def test_what_a_wide_net_is_told_for_a_card_fits_and_a_thirtieth_more_does_not()
             predict(model, loss, batch, micro_batch=n, target=targets.GPU).reserved for n in (size, int(1.03 * size))
         ]
         assert reserved[0] <= CARDS[card] * 2**20 < reserved[1], (card, size)
+
+
+def test_the_line_goes_through_the_peak_asked_for_and_the_floor_is_told_where_that_is_the_peak(capsys):
+    for size in (16, 4096):
+        told = report(f"{__name__}:wide", micro_batch=size, precision="fp32", target="cpu")
+        assert max(told["floor"], told["fixed"] + size * told["per_example"]) == pytest.approx(told["peak"])
+        assert (told["floor"] == told["peak"]) == (told["phase"] == "optimizer") == (size == 16)
+    main(["memory", f"{__name__}:wide", "--micro-batch", "16", "--precision", "fp32", "--target", "cpu"])
+    assert "an example, but at least 0.11 GiB in the optimizer's step (allocated" in capsys.readouterr().out
+    main(["memory", f"{__name__}:wide", "--micro-batch", "4096", "--precision", "fp32", "--target", "cpu"])
+    assert "at least" not in capsys.readouterr().out
 
 
 def test_a_net_whose_peak_is_the_same_at_8_and_16_examples_is_fitted_where_it_grows():

@@ -44,8 +44,9 @@ def show(model: str, json: bool, attention: str, checkpointing: bool, **plan) ->
     print(f"  {'peak':<16} {told['peak'] / gib:8.2f} GiB, in the {told['phase']} phase")
     print(f"  {'reserved':<16} {told['reserved'] / gib:8.2f} GiB; first step alone {told['first_step'] / gib:.2f}")
     raised = f", raised by what is reserved more at {many}" if "largest" in told else ""
+    floor = f", but at least {told['floor'] / gib:.2f} GiB in the optimizer's step" * (told["phase"] == "optimizer")
     print(
-        f"  {told['fixed'] / gib:.2f} GiB fixed + {told['per_example'] / gib:.3f} GiB an example "
+        f"  {told['fixed'] / gib:.2f} GiB fixed + {told['per_example'] / gib:.3f} GiB an example{floor} "
         f"(allocated, fitted at {few} and {many}{raised})"
     )
     for card, size in told.get("largest", {}).items():

@@ -100,7 +100,7 @@ def report(
                 "that make a loss. BatchNorm after a linear layer needs --micro-batch 2 or more"
             ) from error
 
-    trace, fitted = at(micro_batch), growing(at)
+    trace, fitted = at(micro_batch), growing(at, max(8, micro_batch))  # so the line goes through what is asked for
     line = peak_line(at, fitted, reserved=device.gpu_kernels)
     answer = {
         "model": name,
@@ -113,6 +113,7 @@ def report(
         "parts": trace.parts(),
         "fixed": line.fixed,
         "per_example": line.per_example,
+        "floor": line.floor,
         "fitted": fitted,
         "convolutions": sum(isinstance(module, _ConvNd) for module in model.modules()),
     }
