@@ -421,6 +421,36 @@ def test_models_with_several_inputs_and_a_loss_of_their_own_are_followed():
     assert named == predict(Two(), lambda out, y: out["loss"], ((x, torch.ones(())), y)).peak > 0
 
 
+class Speaking(nn.Module):
+    """Returns an object with attributes, or nothing."""
+
+    def __init__(self, says):
+        super().__init__()
+        self.inner, self.says = nn.Linear(64, 10), says
+
+    def forward(self, x):
+        return self.says(self.inner(x))
+
+
+def test_a_model_that_returns_an_object_is_followed_where_the_loss_takes_it():
+    model, plain = Speaking(lambda out: SimpleNamespace(logits=out)), Speaking(lambda out: out)
+    with_object = predict(model, lambda out, y: F.cross_entropy(out.logits, y), rows())
+    by_tensor = predict(plain, F.cross_entropy, rows())
+    assert with_object.live.tolist() == by_tensor.live.tolist() and with_object.parts() == by_tensor.parts()
+
+
+@pytest.mark.parametrize(
+    ("says", "said"),
+    [
+        (lambda out: SimpleNamespace(logits=out), r"model returned a SimpleNamespace, and the loss ended with TypeErr"),
+        (lambda out: None, r"model returned nothing \(None\), and the loss ended with "),
+    ],
+)
+def test_what_a_model_returns_and_the_loss_cannot_take_is_refused(says, said):
+    with pytest.raises(Refused, match=said + ".*; allowed: a tensor.*, or a loss that takes what it returns"):
+        predict(Speaking(says), F.cross_entropy, rows())
+
+
 class Steered(nn.Module):
     def __init__(self, how):
         super().__init__()
