@@ -611,6 +611,18 @@ def test_a_net_whose_peak_is_the_same_at_8_and_16_examples_is_fitted_where_it_gr
     assert told["fitted"] == (64, 128) and told["per_example"] > 0 and min(told["largest"].values()) > 10**6
 
 
+def misshapen():
+    return nn.Sequential(nn.Linear(20, 5)), F.cross_entropy, rows(1, inputs=7)
+
+
+def test_a_failure_is_one_sentence_and_says_batchnorm_only_of_a_model_that_has_one(capfd):
+    for name, hinted in ((f"{__name__}:misshapen", False), ("small_nets:normed", True)):
+        with pytest.raises(Refused) as refused:
+            report(name, target="cpu")
+        assert ("BatchNorm" in str(refused.value)) == hinted and ".;" not in str(refused.value)
+    assert "micro-batch 2 or more" in str(refused.value) and "Traceback" not in "".join(capfd.readouterr())
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -15,6 +15,7 @@ from tutorlib.measure.memory.line import PeakLine, growing, peak_line
 from tutorlib.measure.memory.predict import predict
 from tutorlib.measure.memory.target import TARGETS
 from tutorlib.measure.memory.trace import Trace
+from tutorlib.nn.batchnorm import batch_norms
 from tutorlib.nn.models import next_token_loss
 from tutorlib.nn.transformers import GPT2, Llama
 from tutorlib.nn.vision import ViT, resnet50
@@ -95,9 +96,11 @@ def report(
         except Refused:
             raise
         except Exception as error:  # of the model's own code
+            said = (str(error).splitlines() or [""])[0].rstrip(".")
+            alone = size == 1 and any(batch_norms(model))
             raise Refused(
-                f"{name} ends at micro-batch {size} with {type(error).__name__}: {error}; allowed: a model and a batch "
-                "that make a loss. BatchNorm after a linear layer needs --micro-batch 2 or more"
+                f"{name} ends at micro-batch {size} with {type(error).__name__}: {said}; allowed: a model and a batch "
+                "that make a loss" + ". BatchNorm after a linear layer needs --micro-batch 2 or more" * alone
             ) from error
 
     trace, fitted = at(micro_batch), growing(at, max(8, micro_batch))  # so the line goes through what is asked for
