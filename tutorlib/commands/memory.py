@@ -13,26 +13,24 @@ def add(commands) -> None:
     )
     parser.add_argument("--micro-batch", type=int, default=1, help="examples in one pass (default 1)")
     parser.add_argument("--accumulation", type=int, default=1, help="passes before one step() (default 1)")
-    parser.add_argument("--time", type=int, default=1024, help="tokens an example (default 1024)")
+    parser.add_argument("--time", type=int, help="tokens an example of gpt2 or llama (default 1024)")
     parser.add_argument("--precision", default="autocast", help="fp32, autocast (default) or bf16")
     parser.add_argument("--optimizer", default="AdamW", help="SGD, momentum, AdamW (default) or fused AdamW")
     parser.add_argument("--target", default="gpu", help="cpu, gpu (default) or hopper")
-    parser.add_argument("--attention", default="fused", choices=("fused", "math"))
-    parser.add_argument("--checkpointing", action="store_true")
+    parser.add_argument("--attention", choices=("fused", "math"), help="of gpt2 or llama (default fused)")
+    parser.add_argument("--checkpointing", action="store_true", default=None, help="of gpt2 or llama")
     parser.add_argument("--json", action="store_true", help="bytes as JSON in place of a table")
     parser.set_defaults(
         run=lambda chosen: show(**{k: v for k, v in vars(chosen).items() if k not in ("command", "run")})
     )
 
 
-def show(model: str, json: bool, attention: str, checkpointing: bool, **plan) -> None:
+def show(model: str, json: bool, **plan) -> None:
     """A table of one plan in GiB, or everything in bytes as JSON."""
     from tutorlib.measure.memory.named import report
 
-    options = {"attention": attention, "checkpointing": checkpointing}
-    transformer = model.startswith(("gpt2", "llama"))
     print(f"{model}: following whole steps on shapes, up to a minute for a large net …", file=sys.stderr)
-    told = report(model, **plan, **(options if transformer else {}))
+    told = report(model, **plan)
     if json:
         print(dumps(told, indent=1))
         return

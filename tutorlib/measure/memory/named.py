@@ -73,7 +73,7 @@ def handed_in(name: str) -> tuple[nn.Module, Callable, tuple]:
 def report(
     name: str,
     micro_batch: int = 1,
-    time: int = 1024,
+    time: int | None = None,
     precision: str = "autocast",
     optimizer: str = "AdamW",
     target: str = "gpu",
@@ -85,7 +85,9 @@ def report(
     For a GPU also a micro-batch for each card, the largest that a line through two predictions names, or one below it
     whose own prediction fits. Reserved bytes come in segments, so a slightly larger one may fit as well.
     """
-    model, loss, batch = named(name, time, **options)
+    given = {option: value for option, value in {"time": time, **options}.items() if value is not None}
+    check_options(name, given)
+    model, loss, batch = named(name, **given)
     device, maker = choose(TARGETS, target, "target"), choose(OPTIMIZERS, optimizer, "optimizer")
 
     @functools.cache
@@ -123,6 +125,16 @@ def report(
     if device.gpu_kernels:
         answer["largest"] = {card: fitting(at, line, room * MIB) for card, room in CARDS.items()}
     return answer
+
+
+def check_options(name: str, given: dict) -> None:
+    """A picture has no length and no causal attention, and a model of one's own was made without asking."""
+    if given and (":" in name or name in PICTURES):
+        option, value = next(iter(given.items()))
+        raise Refused(
+            f"{option} is {value!r} for {name}, which does not take it; allowed: with {', '.join(SHAPES)}. Leave it "
+            "out" + ", and make the model or the batch so in your function" * (":" in name)
+        )
 
 
 def fitting(at: Callable[[int], Trace], line: PeakLine, room: float) -> int:
