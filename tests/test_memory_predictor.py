@@ -533,6 +533,29 @@ def test_the_command_line_tells_a_table_and_json_of_a_model_of_ones_own(capsys):
     assert "(allocated, fitted at 64 and 128)" in table and "largest" not in table and "convolutions" not in table
 
 
+def stepped():
+    return *mine(), lambda parameters: torch.optim.SGD(parameters, lr=0.1, momentum=0.9)
+
+
+def mistaken():
+    return *mine(), 0.1
+
+
+def test_the_optimizer_of_a_function_of_ones_own_is_used_unless_another_is_asked_for(capsys):
+    own, none, asked = (
+        report(f"{__name__}:{name}", target="cpu", **how)
+        for name, how in (("stepped", {}), ("mine", {}), ("stepped", {"optimizer": "AdamW"}))
+    )
+    weights = own["parts"]["parameters"]
+    assert own["parts"]["optimizer state"] == weights and own["optimizer"] == "SGD"
+    assert none["parts"] == asked["parts"] and none["optimizer"] == asked["optimizer"] == "AdamW"
+    assert none["parts"]["optimizer state"] > 2 * weights
+    main(["memory", f"{__name__}:stepped", "--target", "cpu"])
+    assert "micro-batch 1, SGD" in capsys.readouterr().out
+    with pytest.raises(Refused, match=r"the optimizer float cannot be followed .*not callable"):
+        report(f"{__name__}:mistaken", target="cpu")
+
+
 def a_conv_net():
     layers = nn.Conv2d(1, 2, 3), nn.Conv2d(2, 2, 3), nn.Flatten(), nn.Linear(32, 10)
     return nn.Sequential(*layers), F.cross_entropy, (torch.zeros(1, 1, 8, 8), torch.zeros(1, dtype=torch.long))

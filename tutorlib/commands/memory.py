@@ -9,13 +9,13 @@ def add(commands) -> None:
     parser.add_argument(
         "model",
         help="gpt2, llama-3-8b, resnet50, vit-b, …, or package.module:function of your own that returns "
-        "(model, loss, (inputs, targets)), or a loader of such pairs as for advise",
+        "(model, loss, (inputs, targets)), or a loader of such pairs as for advise, and an optimizer's maker",
     )
     parser.add_argument("--micro-batch", type=int, default=1, help="examples in one pass (default 1)")
     parser.add_argument("--accumulation", type=int, default=1, help="passes before one step() (default 1)")
     parser.add_argument("--time", type=int, help="tokens an example of gpt2 or llama (default 1024)")
     parser.add_argument("--precision", default="autocast", help="fp32, autocast (default) or bf16")
-    parser.add_argument("--optimizer", default="AdamW", help="SGD, momentum, AdamW (default) or fused AdamW")
+    parser.add_argument("--optimizer", help="SGD, momentum, AdamW or fused AdamW (default: your function's, or AdamW)")
     parser.add_argument("--target", default="gpu", help="cpu, gpu (default) or hopper")
     parser.add_argument("--attention", choices=("fused", "math"), help="of gpt2 or llama (default fused)")
     parser.add_argument("--checkpointing", action="store_true", default=None, help="of gpt2 or llama")
@@ -35,7 +35,7 @@ def show(model: str, json: bool, **plan) -> None:
         print(dumps(told, indent=1))
         return
     gib, (few, many) = 2**30, told["fitted"]
-    print(f"{model}: {told['parameters']:,} parameters, micro-batch {told['micro_batch']}")
+    print(f"{model}: {told['parameters']:,} parameters, micro-batch {told['micro_batch']}, {told['optimizer']}")
     print("  alive at the peak:")
     for part, size in told["parts"].items():
         print(f"  {part:<16} {size / gib:8.2f} GiB")

@@ -39,7 +39,7 @@ def named(name: str, time: int = 1024, **options) -> tuple[nn.Module, Callable, 
     ``time`` is the length of a text; ``options`` go to the transformer (attention, checkpointing).
     """
     if ":" in name:
-        return handed_in(name)
+        return handed_in(name)[:3]
     known = {**SHAPES, **PICTURES}
     shape = choose(known, name, "model")
     with torch.device("meta"):
@@ -50,8 +50,8 @@ def named(name: str, time: int = 1024, **options) -> tuple[nn.Module, Callable, 
         return (GPT2 if isinstance(shape, GPT2Shape) else Llama)(shape, **options), next_token_loss, tokens
 
 
-def handed_in(name: str) -> tuple[nn.Module, Callable, tuple]:
-    """What the function returns for the adviser will do: of a loader the first batch, and the optimizer is not used."""
+def handed_in(name: str) -> tuple[nn.Module, Callable, tuple, Callable | None]:
+    """What the function returns for the adviser will do: of a loader the first batch, and the optimizer if it says."""
     made = imported(name)
     try:
         with torch.device("meta"):
@@ -64,10 +64,10 @@ def handed_in(name: str) -> tuple[nn.Module, Callable, tuple]:
             f"{name} returns {got}; allowed: (model, loss, (inputs, targets)), or with a loader of such pairs in its "
             "place, and the model a torch.nn.Module"
         )
-    model, loss, batch, *_ = answer
+    model, loss, batch, maker = (*answer, None)[:4]
     if isinstance(batch, Iterable) and not isinstance(batch, tuple | torch.Tensor):
         batch = pair(next(iter(batch), ()))
-    return model, loss, batch
+    return model, loss, batch, maker
 
 
 def report(
@@ -75,20 +75,22 @@ def report(
     micro_batch: int = 1,
     time: int | None = None,
     precision: str = "autocast",
-    optimizer: str = "AdamW",
+    optimizer: str | None = None,
     target: str = "gpu",
     accumulation: int = 1,
     **options,
 ) -> dict:
     """Everything the command line says of one plan, in bytes.
 
+    Without ``optimizer`` it is the one that the function of one's own returns as a fourth thing, or AdamW.
     For a GPU also a micro-batch for each card, the largest that a line through two predictions names, or one below it
     whose own prediction fits. Reserved bytes come in segments, so a slightly larger one may fit as well.
     """
     given = {option: value for option, value in {"time": time, **options}.items() if value is not None}
     check_options(name, given)
-    model, loss, batch = named(name, **given)
-    device, maker = choose(TARGETS, target, "target"), choose(OPTIMIZERS, optimizer, "optimizer")
+    model, loss, batch, own = handed_in(name) if ":" in name else (*named(name, **given), None)
+    device, asked = choose(TARGETS, target, "target"), optimizer or "AdamW"
+    maker = choose(OPTIMIZERS, asked, "optimizer") if optimizer or own is None else own
 
     @functools.cache
     def at(size: int):
@@ -110,6 +112,9 @@ def report(
     answer = {
         "model": name,
         "micro_batch": micro_batch,
+        "optimizer": type(maker([p for p in model.parameters() if p.requires_grad])).__name__
+        if maker is own
+        else asked,
         "parameters": sum(p.numel() for p in model.parameters()),
         "peak": trace.peak,
         "reserved": trace.reserved,
