@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from tutorlib.__main__ import main
+from tutorlib.commands.memory import amount, unit_of
 from tutorlib.errors import Refused
 from tutorlib.measure.memory import target as targets
 from tutorlib.measure.memory.line import PeakLine, peak_line
@@ -556,6 +557,15 @@ def test_the_optimizer_of_a_function_of_ones_own_is_used_unless_another_is_asked
         report(f"{__name__}:mistaken", target="cpu")
 
 
+def test_the_table_is_in_the_unit_that_suits_its_peak(capsys):
+    sizes = (0, 2**20 - 1, 2**20, 2**30 - 1, 2**30, 2**41)
+    assert [unit_of(size) for size in sizes] == ["KiB", "KiB", "MiB", "MiB", "GiB", "GiB"]
+    assert amount(3 * 2**19, "MiB") == "1.50 MiB"
+    main(["memory", f"{__name__}:mine", "--target", "cpu"])
+    table = capsys.readouterr().out
+    assert "parameters          37.54 KiB\n" in table and "GiB" not in table and " 0.00 KiB an example" not in table
+
+
 def a_conv_net():
     layers = nn.Conv2d(1, 2, 3), nn.Conv2d(2, 2, 3), nn.Flatten(), nn.Linear(32, 10)
     return nn.Sequential(*layers), F.cross_entropy, (torch.zeros(1, 1, 8, 8), torch.zeros(1, dtype=torch.long))
@@ -624,7 +634,7 @@ def test_the_line_goes_through_the_peak_asked_for_and_the_floor_is_told_where_th
         assert max(told["floor"], told["fixed"] + size * told["per_example"]) == pytest.approx(told["peak"])
         assert (told["floor"] == told["peak"]) == (told["phase"] == "optimizer") == (size == 16)
     main(["memory", f"{__name__}:wide", "--micro-batch", "16", "--precision", "fp32", "--target", "cpu"])
-    assert "an example, but at least 0.11 GiB in the optimizer's step (allocated" in capsys.readouterr().out
+    assert "an example, but at least 112.41 MiB in the optimizer's step (allocated" in capsys.readouterr().out
     main(["memory", f"{__name__}:wide", "--micro-batch", "4096", "--precision", "fp32", "--target", "cpu"])
     assert "at least" not in capsys.readouterr().out
 

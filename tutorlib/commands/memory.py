@@ -1,7 +1,9 @@
-"""``python -m tutorlib memory``: one plan's bytes as a table in GiB or as JSON."""
+"""``python -m tutorlib memory``: one plan's bytes as a table in GiB, MiB or KiB, or as JSON."""
 
 import sys
 from json import dumps
+
+UNITS = {"GiB": 2**30, "MiB": 2**20, "KiB": 2**10}
 
 
 def add(commands) -> None:
@@ -26,7 +28,7 @@ def add(commands) -> None:
 
 
 def show(model: str, json: bool, **plan) -> None:
-    """A table of one plan in GiB, or everything in bytes as JSON."""
+    """A table of one plan in the unit that suits its peak, or everything in bytes as JSON."""
     from tutorlib.measure.memory.named import report
 
     print(f"{model}: following whole steps on shapes, up to a minute for a large net …", file=sys.stderr)
@@ -34,20 +36,31 @@ def show(model: str, json: bool, **plan) -> None:
     if json:
         print(dumps(told, indent=1))
         return
-    gib, (few, many) = 2**30, told["fitted"]
+    unit, (few, many) = unit_of(told["peak"]), told["fitted"]
     print(f"{model}: {told['parameters']:,} parameters, micro-batch {told['micro_batch']}, {told['optimizer']}")
-    print("  alive at the peak:")
+    print("  alive at the peak, not the most of each part at any time:")
     for part, size in told["parts"].items():
-        print(f"  {part:<16} {size / gib:8.2f} GiB")
-    print(f"  {'peak':<16} {told['peak'] / gib:8.2f} GiB, in the {told['phase']} phase")
-    print(f"  {'reserved':<16} {told['reserved'] / gib:8.2f} GiB; first step alone {told['first_step'] / gib:.2f}")
+        print(f"  {part:<16} {amount(size, unit):>12}")
+    print(f"  {'peak':<16} {amount(told['peak'], unit):>12}, in the {told['phase']} phase")
+    first = amount(told["first_step"], unit)
+    print(f"  {'reserved':<16} {amount(told['reserved'], unit):>12}; first step alone {first}")
     raised = f", raised by what is reserved more at {many}" if "largest" in told else ""
-    floor = f", but at least {told['floor'] / gib:.2f} GiB in the optimizer's step" * (told["phase"] == "optimizer")
+    floor = f", but at least {amount(told['reserved'], unit)} in the optimizer's step" * (told["phase"] == "optimizer")
+    each = told["per_example"]
     print(
-        f"  {told['fixed'] / gib:.2f} GiB fixed + {told['per_example'] / gib:.3f} GiB an example{floor} "
+        f"  {amount(told['fixed'], unit)} fixed + {amount(each, unit_of(each))} an example{floor} "
         f"(allocated, fitted at {few} and {many}{raised})"
     )
     for card, size in told.get("largest", {}).items():
         print(f"  largest on {card:<12} about {size:>6}" if size else f"  largest on {card:<12} does not fit")
     if told["convolutions"] > 1:  # one makes the patches of a vision transformer
         print("  convolutions take scratch memory besides: small convolutional nets are up to a third too low")
+
+
+def unit_of(size: float) -> str:
+    """The largest unit of which ``size`` bytes make one, or KiB."""
+    return next((unit for unit, held in UNITS.items() if size >= held), "KiB")
+
+
+def amount(size: float, unit: str) -> str:
+    return f"{size / UNITS[unit]:.2f} {unit}"
