@@ -656,12 +656,22 @@ def test_a_failure_is_one_sentence_and_says_batchnorm_only_of_a_model_that_has_o
     assert "micro-batch 2 or more" in str(refused.value) and "Traceback" not in "".join(capfd.readouterr())
 
 
+def empty():
+    return *mine()[:2], []
+
+
+def silent():
+    return None
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["gpt9"], "model is 'gpt9'; allowed: 'gpt2'"),
         (["nowhere:there"], "No module named 'nowhere'; allowed: package.module:function"),
         (["builtins:dict"], "builtins:dict returns a dict"),
+        ([f"{__name__}:silent"], "silent returns nothing (None); allowed: (model, loss, "),
+        ([f"{__name__}:empty"], "empty gave nothing; allowed: one that gives at least one pair"),
         (["small_nets:normed"], "micro-batch 1 with ValueError: Expected more than 1 value per channel"),
         (["gpt2", "--time", "2000"], "time is 2000"),
         (["resnet50", "--time", "64"], "time is 64 for resnet50, which does not take it; allowed: with gpt2, "),

@@ -59,14 +59,17 @@ def handed_in(name: str) -> tuple[nn.Module, Callable, tuple, Callable | None]:
     except (RuntimeError, NotImplementedError, TypeError):  # it reads values, which meta tensors do not have
         answer = made()
     if not isinstance(answer, tuple) or len(answer) not in (3, 4) or not isinstance(answer[0], nn.Module):
-        got = f"{len(answer)} thing(s)" if isinstance(answer, tuple) else f"a {type(answer).__name__}"
+        got = "nothing (None)" if answer is None else f"a {type(answer).__name__}"
+        got = f"{len(answer)} thing(s)" if isinstance(answer, tuple) else got
         raise Refused(
             f"{name} returns {got}; allowed: (model, loss, (inputs, targets)), or with a loader of such pairs in its "
             "place, and the model a torch.nn.Module"
         )
     model, loss, batch, maker = (*answer, None)[:4]
     if isinstance(batch, Iterable) and not isinstance(batch, tuple | torch.Tensor):
-        batch = pair(next(iter(batch), ()))
+        if (given := next(iter(batch), None)) is None:
+            raise Refused(f"loader of {name} gave nothing; allowed: one that gives at least one pair (inputs, targets)")
+        batch = pair(given)
     return model, loss, batch, maker
 
 
