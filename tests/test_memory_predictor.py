@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from tutorlib.__main__ import main
+from tutorlib.commands.memory import amount, unit_of
 from tutorlib.errors import Refused
 from tutorlib.measure.memory import target as targets
 from tutorlib.measure.memory.line import PeakLine, peak_line
@@ -421,6 +422,36 @@ def test_models_with_several_inputs_and_a_loss_of_their_own_are_followed():
     assert named == predict(Two(), lambda out, y: out["loss"], ((x, torch.ones(())), y)).peak > 0
 
 
+class Speaking(nn.Module):
+    """Returns an object with attributes, or nothing."""
+
+    def __init__(self, says):
+        super().__init__()
+        self.inner, self.says = nn.Linear(64, 10), says
+
+    def forward(self, x):
+        return self.says(self.inner(x))
+
+
+def test_a_model_that_returns_an_object_is_followed_where_the_loss_takes_it():
+    model, plain = Speaking(lambda out: SimpleNamespace(logits=out)), Speaking(lambda out: out)
+    with_object = predict(model, lambda out, y: F.cross_entropy(out.logits, y), rows())
+    by_tensor = predict(plain, F.cross_entropy, rows())
+    assert with_object.live.tolist() == by_tensor.live.tolist() and with_object.parts() == by_tensor.parts()
+
+
+@pytest.mark.parametrize(
+    ("says", "said"),
+    [
+        (lambda out: SimpleNamespace(logits=out), r"model returned a SimpleNamespace, and the loss ended with TypeErr"),
+        (lambda out: None, r"model returned nothing \(None\), and the loss ended with "),
+    ],
+)
+def test_what_a_model_returns_and_the_loss_cannot_take_is_refused(says, said):
+    with pytest.raises(Refused, match=said + ".*; allowed: a tensor.*, or a loss that takes what it returns"):
+        predict(Speaking(says), F.cross_entropy, rows())
+
+
 class Steered(nn.Module):
     def __init__(self, how):
         super().__init__()
@@ -497,10 +528,42 @@ def test_the_command_line_tells_a_table_and_json_of_a_model_of_ones_own(capsys):
     main(plan)
     table = capsys.readouterr().out
     assert "9,610 parameters, micro-batch 64" in table and "largest on T4" in table
-    assert "alive at the peak" in table and "(allocated, fitted at 8 and 16, raised" in table
+    assert "alive at the peak" in table and "(allocated, fitted at 64 and 128, raised" in table
     main([*plan, "--target", "cpu"])
     table = capsys.readouterr().out
-    assert "(allocated, fitted at 8 and 16)" in table and "largest" not in table and "convolutions" not in table
+    assert "(allocated, fitted at 64 and 128)" in table and "largest" not in table and "convolutions" not in table
+
+
+def stepped():
+    return *mine(), lambda parameters: torch.optim.SGD(parameters, lr=0.1, momentum=0.9)
+
+
+def mistaken():
+    return *mine(), 0.1
+
+
+def test_the_optimizer_of_a_function_of_ones_own_is_used_unless_another_is_asked_for(capsys):
+    own, none, asked = (
+        report(f"{__name__}:{name}", target="cpu", **how)
+        for name, how in (("stepped", {}), ("mine", {}), ("stepped", {"optimizer": "AdamW"}))
+    )
+    weights = own["parts"]["parameters"]
+    assert own["parts"]["optimizer state"] == weights and own["optimizer"] == "SGD"
+    assert none["parts"] == asked["parts"] and none["optimizer"] == asked["optimizer"] == "AdamW"
+    assert none["parts"]["optimizer state"] > 2 * weights
+    main(["memory", f"{__name__}:stepped", "--target", "cpu"])
+    assert "micro-batch 1, SGD" in capsys.readouterr().out
+    with pytest.raises(Refused, match=r"the optimizer float cannot be followed .*not callable"):
+        report(f"{__name__}:mistaken", target="cpu")
+
+
+def test_the_table_is_in_the_unit_that_suits_its_peak(capsys):
+    sizes = (0, 2**20 - 1, 2**20, 2**30 - 1, 2**30, 2**41)
+    assert [unit_of(size) for size in sizes] == ["KiB", "KiB", "MiB", "MiB", "GiB", "GiB"]
+    assert amount(3 * 2**19, "MiB") == "1.50 MiB"
+    main(["memory", f"{__name__}:mine", "--target", "cpu"])
+    table = capsys.readouterr().out
+    assert "parameters          37.54 KiB\n" in table and "GiB" not in table and " 0.00 KiB an example" not in table
 
 
 def a_conv_net():
@@ -534,9 +597,71 @@ def test_a_size_that_does_not_fit_is_followed_down_the_slope_in_few_predictions(
     assert fitting(at, line, 35.0) == 0 and fitting(at, line, 40.0) == 1 and fitting(at, line, 5.0) == 0
 
 
+def test_a_size_far_off_the_slope_is_bracketed_in_few_predictions():
+    asked = []
+
+    def at(size):
+        asked.append(size)
+        return SimpleNamespace(reserved=max(30 + size, 40 * size - 4000))  # the steep place takes over at 103
+
+    line = PeakLine(30.0, 1.0, 0.0)
+    assert fitting(at, line, 80.0) == 50 and asked == [50]  # what the line names fits: no other is asked
+    asked.clear()
+    size = fitting(at, line, 2000.0)
+    assert at(size).reserved <= 2000 < at(size + 3).reserved and len(asked) <= 8 and asked[0] == 1970
+    assert fitting(at, line, 30.5) == 0 and fitting(at, line, 31.0) == 1 and fitting(at, line, 5.0) == 0
+
+
+def wide():
+    """Its optimizer's step outweighs the passes at 8 and 16, and its backward outgrows the line through them."""
+    layers = nn.Linear(512, 2048), nn.ReLU(), nn.Linear(2048, 2048), nn.ReLU(), nn.Linear(2048, 10)
+    return nn.Sequential(*layers), F.cross_entropy, rows(16, inputs=512)
+
+
+def test_what_a_wide_net_is_told_for_a_card_fits_and_a_thirtieth_more_does_not():
+    told = report(f"{__name__}:wide", micro_batch=16, precision="fp32")["largest"]
+    model, loss, batch = wide()
+    for card, size in told.items():
+        reserved = [
+            predict(model, loss, batch, micro_batch=n, target=targets.GPU).reserved for n in (size, int(1.03 * size))
+        ]
+        assert reserved[0] <= CARDS[card] * 2**20 < reserved[1], (card, size)
+
+
+def test_the_line_goes_through_the_peak_asked_for_and_the_floor_is_told_where_that_is_the_peak(capsys):
+    for size in (16, 4096):
+        told = report(f"{__name__}:wide", micro_batch=size, precision="fp32", target="cpu")
+        assert max(told["floor"], told["fixed"] + size * told["per_example"]) == pytest.approx(told["peak"])
+        assert (told["floor"] == told["peak"]) == (told["phase"] == "optimizer") == (size == 16)
+    main(["memory", f"{__name__}:wide", "--micro-batch", "16", "--precision", "fp32", "--target", "cpu"])
+    assert "an example, but at least 112.41 MiB in the optimizer's step (allocated" in capsys.readouterr().out
+    main(["memory", f"{__name__}:wide", "--micro-batch", "4096", "--precision", "fp32", "--target", "cpu"])
+    assert "at least" not in capsys.readouterr().out
+
+
 def test_a_net_whose_peak_is_the_same_at_8_and_16_examples_is_fitted_where_it_grows():
     told = report("small_nets:normed", micro_batch=4)
     assert told["fitted"] == (64, 128) and told["per_example"] > 0 and min(told["largest"].values()) > 10**6
+
+
+def misshapen():
+    return nn.Sequential(nn.Linear(20, 5)), F.cross_entropy, rows(1, inputs=7)
+
+
+def test_a_failure_is_one_sentence_and_says_batchnorm_only_of_a_model_that_has_one(capfd):
+    for name, hinted in ((f"{__name__}:misshapen", False), ("small_nets:normed", True)):
+        with pytest.raises(Refused) as refused:
+            report(name, target="cpu")
+        assert ("BatchNorm" in str(refused.value)) == hinted and ".;" not in str(refused.value)
+    assert "micro-batch 2 or more" in str(refused.value) and "Traceback" not in "".join(capfd.readouterr())
+
+
+def empty():
+    return *mine()[:2], []
+
+
+def silent():
+    return None
 
 
 @pytest.mark.parametrize(
@@ -545,8 +670,13 @@ def test_a_net_whose_peak_is_the_same_at_8_and_16_examples_is_fitted_where_it_gr
         (["gpt9"], "model is 'gpt9'; allowed: 'gpt2'"),
         (["nowhere:there"], "No module named 'nowhere'; allowed: package.module:function"),
         (["builtins:dict"], "builtins:dict returns a dict"),
+        ([f"{__name__}:silent"], "silent returns nothing (None); allowed: (model, loss, "),
+        ([f"{__name__}:empty"], "empty gave nothing; allowed: one that gives at least one pair"),
         (["small_nets:normed"], "micro-batch 1 with ValueError: Expected more than 1 value per channel"),
         (["gpt2", "--time", "2000"], "time is 2000"),
+        (["resnet50", "--time", "64"], "time is 64 for resnet50, which does not take it; allowed: with gpt2, "),
+        (["vit-b", "--attention", "fused"], "attention is 'fused' for vit-b, which does not"),
+        (["small_nets:normed", "--checkpointing"], "checkpointing is True for small_nets:normed, which does not"),
         (["gpt2", "--target", "tpu"], "target is 'tpu'; allowed: 'cpu', 'gpu'"),
         (["gpt2", "--optimizer", "Muon"], "optimizer is 'Muon'"),
     ],

@@ -15,6 +15,7 @@ from tutorlib.measure.memory.line import PeakLine, growing, peak_line
 from tutorlib.measure.memory.predict import predict
 from tutorlib.measure.memory.target import TARGETS
 from tutorlib.measure.memory.trace import Trace
+from tutorlib.nn.batchnorm import batch_norms
 from tutorlib.nn.models import next_token_loss
 from tutorlib.nn.transformers import GPT2, Llama
 from tutorlib.nn.vision import ViT, resnet50
@@ -38,7 +39,7 @@ def named(name: str, time: int = 1024, **options) -> tuple[nn.Module, Callable, 
     ``time`` is the length of a text; ``options`` go to the transformer (attention, checkpointing).
     """
     if ":" in name:
-        return handed_in(name)
+        return handed_in(name)[:3]
     known = {**SHAPES, **PICTURES}
     shape = choose(known, name, "model")
     with torch.device("meta"):
@@ -49,8 +50,8 @@ def named(name: str, time: int = 1024, **options) -> tuple[nn.Module, Callable, 
         return (GPT2 if isinstance(shape, GPT2Shape) else Llama)(shape, **options), next_token_loss, tokens
 
 
-def handed_in(name: str) -> tuple[nn.Module, Callable, tuple]:
-    """What the function returns for the adviser will do: of a loader the first batch, and the optimizer is not used."""
+def handed_in(name: str) -> tuple[nn.Module, Callable, tuple, Callable | None]:
+    """What the function returns for the adviser will do: of a loader the first batch, and the optimizer if it says."""
     made = imported(name)
     try:
         with torch.device("meta"):
@@ -58,34 +59,41 @@ def handed_in(name: str) -> tuple[nn.Module, Callable, tuple]:
     except (RuntimeError, NotImplementedError, TypeError):  # it reads values, which meta tensors do not have
         answer = made()
     if not isinstance(answer, tuple) or len(answer) not in (3, 4) or not isinstance(answer[0], nn.Module):
-        got = f"{len(answer)} thing(s)" if isinstance(answer, tuple) else f"a {type(answer).__name__}"
+        got = "nothing (None)" if answer is None else f"a {type(answer).__name__}"
+        got = f"{len(answer)} thing(s)" if isinstance(answer, tuple) else got
         raise Refused(
             f"{name} returns {got}; allowed: (model, loss, (inputs, targets)), or with a loader of such pairs in its "
             "place, and the model a torch.nn.Module"
         )
-    model, loss, batch, *_ = answer
+    model, loss, batch, maker = (*answer, None)[:4]
     if isinstance(batch, Iterable) and not isinstance(batch, tuple | torch.Tensor):
-        batch = pair(next(iter(batch), ()))
-    return model, loss, batch
+        if (given := next(iter(batch), None)) is None:
+            raise Refused(f"loader of {name} gave nothing; allowed: one that gives at least one pair (inputs, targets)")
+        batch = pair(given)
+    return model, loss, batch, maker
 
 
 def report(
     name: str,
     micro_batch: int = 1,
-    time: int = 1024,
+    time: int | None = None,
     precision: str = "autocast",
-    optimizer: str = "AdamW",
+    optimizer: str | None = None,
     target: str = "gpu",
     accumulation: int = 1,
     **options,
 ) -> dict:
     """Everything the command line says of one plan, in bytes.
 
-    For a GPU also a micro-batch for each card, the largest that a line through two predictions names, or the first
-    below it whose own prediction fits. Reserved bytes come in segments, so a slightly larger one may fit as well.
+    Without ``optimizer`` it is the one that the function of one's own returns as a fourth thing, or AdamW.
+    For a GPU also a micro-batch for each card, the largest that a line through two predictions names, or one below it
+    whose own prediction fits. Reserved bytes come in segments, so a slightly larger one may fit as well.
     """
-    model, loss, batch = named(name, time, **options)
-    device, maker = choose(TARGETS, target, "target"), choose(OPTIMIZERS, optimizer, "optimizer")
+    given = {option: value for option, value in {"time": time, **options}.items() if value is not None}
+    check_options(name, given)
+    model, loss, batch, own = handed_in(name) if ":" in name else (*named(name, **given), None)
+    device, asked = choose(TARGETS, target, "target"), optimizer or "AdamW"
+    maker = choose(OPTIMIZERS, asked, "optimizer") if optimizer or own is None else own
 
     @functools.cache
     def at(size: int):
@@ -95,16 +103,21 @@ def report(
         except Refused:
             raise
         except Exception as error:  # of the model's own code
+            said = (str(error).splitlines() or [""])[0].rstrip(".")
+            alone = size == 1 and any(batch_norms(model))
             raise Refused(
-                f"{name} ends at micro-batch {size} with {type(error).__name__}: {error}; allowed: a model and a batch "
-                "that make a loss. BatchNorm after a linear layer needs --micro-batch 2 or more"
+                f"{name} ends at micro-batch {size} with {type(error).__name__}: {said}; allowed: a model and a batch "
+                "that make a loss" + ". BatchNorm after a linear layer needs --micro-batch 2 or more" * alone
             ) from error
 
-    trace, fitted = at(micro_batch), growing(at)
+    trace, fitted = at(micro_batch), growing(at, max(8, micro_batch))  # so the line goes through what is asked for
     line = peak_line(at, fitted, reserved=device.gpu_kernels)
     answer = {
         "model": name,
         "micro_batch": micro_batch,
+        "optimizer": type(maker([p for p in model.parameters() if p.requires_grad])).__name__
+        if maker is own
+        else asked,
         "parameters": sum(p.numel() for p in model.parameters()),
         "peak": trace.peak,
         "reserved": trace.reserved,
@@ -113,6 +126,7 @@ def report(
         "parts": trace.parts(),
         "fixed": line.fixed,
         "per_example": line.per_example,
+        "floor": line.floor,
         "fitted": fitted,
         "convolutions": sum(isinstance(module, _ConvNd) for module in model.modules()),
     }
@@ -121,9 +135,40 @@ def report(
     return answer
 
 
+def check_options(name: str, given: dict) -> None:
+    """A picture has no length and no causal attention, and a model of one's own was made without asking."""
+    if given and (":" in name or name in PICTURES):
+        option, value = next(iter(given.items()))
+        raise Refused(
+            f"{option} is {value!r} for {name}, which does not take it; allowed: with {', '.join(SHAPES)}. Leave it "
+            "out" + ", and make the model or the batch so in your function" * (":" in name)
+        )
+
+
 def fitting(at: Callable[[int], Trace], line: PeakLine, room: float) -> int:
-    """The line's largest batch if what is reserved there fits; else down its slope to one that does; 0 if none does."""
-    size = max(1, line.largest(room))
-    while size and (over := at(size).reserved - room) > 0:
-        size = max(0, size - math.ceil(over / line.per_example))
-    return size
+    """The line's largest batch if what is reserved there fits; else one below that does; 0 if none does.
+
+    Where the line holds, one step down its slope is enough. Where it was fitted to another place than the one that
+    peaks here, the step overshoots. But peaks are the largest of several lines, so convex in the batch: between one
+    that fits and one that does not, the batch at which their chord reaches ``room`` fits too, but for the segments in
+    which memory is reserved. The answer is then within a fiftieth of the largest.
+    """
+    good, bad = 0, max(1, line.largest(room))
+    low, high = float(line.bytes(0)), at(bad).reserved
+    if high <= room:
+        return bad
+    below = bad - math.ceil((high - room) / line.per_example)
+    if below > 0.9 * bad and at(below).reserved <= room:
+        return below
+    for _ in range(8):
+        step = max(1, good // 50)
+        if bad - good <= step:
+            break
+        chord = good + int((room - low) / (high - low) * (bad - good))
+        size = min(max(chord, good + step), bad - 1)
+        reserved = at(size).reserved
+        if reserved <= room:
+            good, low = size, reserved
+        else:
+            bad, high = size, reserved
+    return good

@@ -1,7 +1,8 @@
 """Memory of training, predicted: whole steps on shapes alone, for a device that need not be there."""
 
+import logging
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import nn
@@ -44,7 +45,7 @@ def predict(
     shapes = shapes_only()
     twin, examples = twin_of(model, shapes, dtype), hollow_batch(batch, shapes, dtype)
     ledger = ShapeLedger(inside if target.gpu_kernels else no_workspace)
-    with same_randomness(torch.device("cpu")), shapes, target.rules() or nullcontext():
+    with unlogged(), same_randomness(torch.device("cpu")), shapes, target.rules() or nullcontext():
         examples = resized(examples, micro_batch)
         with ledger, ledger.watching(twin):
             enter_what_is_there(ledger, twin, examples)
@@ -56,6 +57,17 @@ def predict(
                     training_step(ledger, twin, loss, examples, ledger.optimizer, autocast, accumulation)
             trace = Trace.read(ledger, target.unit)
     return trace
+
+
+@contextmanager
+def unlogged():
+    """Without torch's own log of the traceback, for an error that is told in a sentence anyway."""
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 def no_workspace(operator: str, arguments: tuple) -> int:

@@ -32,10 +32,9 @@ def training_step(
         ledger.begin("forward")
         with torch.autocast(device, dtype=autocast, enabled=autocast is not None):
             outputs = call(model, inputs)
-            for tensor in tensors(outputs):
-                ledger.enter(tensor, "logits and loss")
-            value = loss(outputs, targets) / accumulation
-        del outputs, tensor
+            enter_outputs(ledger, outputs)
+            value = value_of(loss, outputs, targets) / accumulation
+        del outputs
         ledger.begin("backward")
         value.backward()
         del value
@@ -54,6 +53,25 @@ def call(model: nn.Module, inputs):
     if isinstance(inputs, dict):
         return model(**inputs)
     return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
+
+
+def enter_outputs(ledger: Ledger, outputs) -> None:
+    """The tensors that a model returns, or that are attributes of the one object it returns."""
+    for tensor in tensors(outputs) or tensors(getattr(outputs, "__dict__", {})):
+        ledger.enter(tensor, "logits and loss")
+
+
+def value_of(loss: Callable, outputs, targets):
+    try:
+        return loss(outputs, targets)
+    except (AttributeError, TypeError) as error:
+        if tensors(outputs):
+            raise
+        got = "nothing (None)" if outputs is None else f"a {type(outputs).__name__}"
+        raise Refused(
+            f"model returned {got}, and the loss ended with {type(error).__name__}: {error}; allowed: a tensor, a "
+            "tuple or dict of them, or a loss that takes what it returns"
+        ) from error
 
 
 def tensors(tree) -> list[torch.Tensor]:
