@@ -16,9 +16,11 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler
 
 from tutorlib.__main__ import main
 from tutorlib.errors import Refused
-from tutorlib.measure.adviser import advise, handed_in
-from tutorlib.measure.handed_in import length_of, read
+from tutorlib.measure.adviser import advise
+from tutorlib.measure.bytes_of_step import line_of
+from tutorlib.measure.handed_in import handed_in, length_of, read
 from tutorlib.measure.memory.named import report
+from tutorlib.measure.memory.predict import predict
 from tutorlib.measure.noise import exact_noise
 from tutorlib.measure.short_run import short_run
 from tutorlib.nn.data import Data
@@ -90,6 +92,18 @@ def test_an_artificial_memory_is_tried_and_bounds_the_micro_batch():
     assert choose_plan(tight).plan.micro_batch <= tight.largest
     with pytest.raises(Refused, match="not even one example fits"):
         advise(small(), cross_entropy, loader(), memory=1000, **QUICK)
+
+
+@pytest.mark.parametrize(("hidden", "classes"), [(64, 20_000), (512, 4)])
+def test_the_bytes_of_the_card_are_those_of_a_prediction_at_every_micro_batch(hidden, classes):
+    net = nn.Sequential(nn.Linear(8, hidden), nn.ReLU(), nn.Linear(hidden, classes))
+    sample = read(loader(), 2048, 60.0, torch.device("cpu"))
+    line = line_of(net, cross_entropy, sample, SGD, tuple(2**k for k in range(9)))
+    for size in (1, 16, 64, 256):
+        said = max(line["floor_bytes"], line["fixed_bytes"] + size * line["example_bytes"])
+        batch = sample.data.x[:2], sample.data.y[:2]
+        trace = predict(net, cross_entropy, batch, SGD, micro_batch=size, accumulation=2)
+        assert said == pytest.approx(trace.peak, rel=0.05 if size >= 64 else 0.1), size  # least where lines cross
 
 
 def test_the_noise_of_a_run_is_the_exact_noise_at_its_start_and_end():

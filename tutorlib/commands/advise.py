@@ -28,7 +28,8 @@ def add(commands) -> None:
 
 def show(model: str, memory, ranks: int, wanted, trainer: str, to, **how) -> None:
     """The card of a model of one's own, printed, and written to a folder where one is named."""
-    from tutorlib.measure.adviser import advise, handed_in
+    from tutorlib.measure.adviser import advise
+    from tutorlib.measure.handed_in import handed_in
 
     choose(TRAINERS, trainer, "trainer")
     check_wanted(wanted, ranks)

@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from tutorlib.errors import Refused
-from tutorlib.measure.guards import check_loss_of
 from tutorlib.measure.per_example import trainable
 from tutorlib.nn.data import Data, check_finite
 from tutorlib.nn.device import same_randomness
@@ -76,22 +75,6 @@ def check_handed_in(model, loss, loader) -> None:
         raise Refused(f"loader is a {type(loader).__name__}; allowed: an iterable of pairs (inputs, targets)")
 
 
-def optimizer_name(optimizer) -> str:
-    """What ``optimizer`` makes; refused before anything is measured, where it makes nothing."""
-    if not callable(optimizer):  # one that is made already, say
-        raise Refused(
-            f"optimizer is a {type(optimizer).__name__}; allowed: a function that makes one, for a copy of your model "
-            "is trained. Give lambda parameters: AdamW(parameters, lr=…)"
-        )
-    made = optimizer([nn.Parameter(torch.zeros(1))])
-    if not isinstance(made, torch.optim.Optimizer):
-        raise Refused(
-            f"optimizer makes a {type(made).__name__}; allowed: a torch.optim.Optimizer. Give lambda parameters: "
-            "AdamW(parameters, lr=…)"
-        )
-    return type(made).__name__
-
-
 def imported(name: str) -> Callable:
     """The function that ``package.module:function`` names. What it raises when it is called is the caller's own."""
     module, _, function = name.partition(":")
@@ -105,6 +88,15 @@ def imported(name: str) -> Callable:
         got = f"a {type(made).__name__}" if hasattr(found, function) else "not there"
         raise Refused(f"model is {name!r}, and {function} is {got}; allowed: a function of {module}")
     return made
+
+
+def handed_in(name: str) -> tuple:
+    """(model, loss, loader), or these and the optimizer, from ``package.module:function``."""
+    answer = imported(name)()
+    if not isinstance(answer, tuple) or len(answer) not in (3, 4):
+        got = f"{len(answer)} thing(s)" if isinstance(answer, tuple) else f"a {type(answer).__name__}"
+        raise Refused(f"{name} returns {got}; allowed: (model, loss, loader) or (model, loss, loader, optimizer)")
+    return answer
 
 
 def read(loader, most: int, seconds: float, device: torch.device) -> Sample:
@@ -160,30 +152,3 @@ def length_of(loader, own_batch: int) -> int | None:
         except (TypeError, NotImplementedError):  # an iterable without a length
             continue
     return None
-
-
-def check_trains(model: nn.Module, loss: Callable, data: Data) -> None:
-    """One small pass: outputs a tensor, the loss one finite number that is a mean over examples and has a gradient."""
-    try:
-        outputs = model(data.x[:LEAST])
-        value = loss(outputs, data.y[:LEAST]) if isinstance(outputs, torch.Tensor) else None
-    except Exception as error:
-        first = str(error).splitlines()[0] if str(error) else ""
-        raise Refused(
-            f"model and loss failed on {LEAST} examples of the loader ({type(error).__name__}: {first}); allowed: a "
-            "loss of model(inputs) and targets. Try these three by hand"
-        ) from error
-    if not isinstance(outputs, torch.Tensor):
-        raise Refused(
-            f"model returned a {type(outputs).__name__}; allowed: one tensor, an example a row. Wrap it in a module "
-            "that returns its scores"
-        )
-    if not isinstance(value, torch.Tensor):
-        raise Refused(f"loss returned a {type(value).__name__}; allowed: a tensor that holds one number")
-    if not value.ndim and not torch.isfinite(value):
-        raise Refused(
-            f"loss is {float(value.detach())} on the first examples; allowed: a finite number. Look at inputs, weights"
-        )
-    if not value.requires_grad:
-        raise Refused("loss has no gradient; allowed: one that follows from the model's parameters. Look for detach()")
-    check_loss_of(model, loss, data)
