@@ -191,6 +191,18 @@ def nan_in_row(row: int):
     return Rows()
 
 
+class Nowhere(nn.Linear):
+    def __init__(self):
+        super().__init__(8, 4)
+
+    def forward(self, x):
+        return super().forward(x) / 0
+
+
+def out_of_range() -> Data:
+    return Data(blobs().x, blobs().y + 2)
+
+
 NAN = functools.partial(torch.optim.SGD, lr=1e30)
 PAIR = [(torch.randn(32, 8), torch.zeros(32, dtype=torch.long))]
 HOSTILE = {
@@ -203,23 +215,32 @@ HOSTILE = {
     "nothing to train": (frozen, cross_entropy, loader, {}, "no trainable parameter"),
     "rate 0": (small, cross_entropy, loader, {"optimizer": functools.partial(torch.optim.SGD, lr=0.0)}, "not train"),
     "a wild rate": (small, cross_entropy, loader, {"optimizer": NAN}, "finite|does not train"),
+    "a constant loss": (small, lambda o, y: (o * 0).sum(), loader, {}, "gradient of the loss is zero"),
+    "NaN outputs": (Nowhere, cross_entropy, loader, {}, "model's outputs have NaN"),
+    "meta": (lambda: small().to("meta"), cross_entropy, loader, {}, "model lies on meta"),
+    "a maker that fails": (small, cross_entropy, loader, {"optimizer": lambda p: SGD(p, lr=-1)}, "optimizer failed"),
+    "LBFGS": (small, cross_entropy, loader, {"optimizer": torch.optim.LBFGS}, "optimizer makes an LBFGS, whose step"),
+    "all dropped": (small, cross_entropy, lambda: loader(batch=512, drop_last=True), {}, "0 examples, and drop_last"),
+    "labels out of range": (small, cross_entropy, lambda: loader(out_of_range()), {}, "Target 5 is out of bounds"),
+    "no memory": (small, cross_entropy, loader, {"memory": -1.0}, "memory is -1 bytes"),
+    "NaN memory": (small, cross_entropy, loader, {"memory": float("nan")}, "memory is nan bytes"),
     "a generator": (small, cross_entropy, lambda: iter(PAIR), {}, "can be read only once"),
-    "no iterable": (small, cross_entropy, lambda: 3, {}, "loader is a int"),
+    "no iterable": (small, cross_entropy, lambda: 3, {}, "loader is an int"),
     "empty": (small, cross_entropy, list, {}, "gave 0 example"),
-    "three of a pair": (small, cross_entropy, lambda: [(1, 2, 3)], {}, "loader gives a tuple"),
+    "three of a pair": (small, cross_entropy, lambda: [(1, 2, 3)], {}, "loader gives 3 things"),
     "unequal": (small, cross_entropy, lambda: [(torch.zeros(9, 8), torch.zeros(8))], {}, "9 inputs with 8 targets"),
     "a dict of scores": (Dict, cross_entropy, loader, {}, "model returned a dict"),
     "a model that raises": (lambda: Shouting(8, 4), cross_entropy, loader, {}, "RuntimeError: mat1 and mat2"),
     "no model": (lambda: "resnet", cross_entropy, loader, {}, "model is a str"),
-    "no loss": (small, None, loader, {}, "loss is a NoneType"),
+    "no loss": (small, None, loader, {}, "loss is None"),
     "an optimizer": (
         small,
         cross_entropy,
         loader,
         {"optimizer": torch.optim.AdamW(small().parameters())},
-        r"optimizer is a AdamW.*Give lambda parameters: AdamW\(parameters",
+        r"optimizer is an AdamW.*Give lambda parameters: AdamW\(parameters",
     ),
-    "makes no optimizer": (small, cross_entropy, loader, {"optimizer": lambda p: 3}, "optimizer makes a int"),
+    "makes no optimizer": (small, cross_entropy, loader, {"optimizer": lambda p: 3}, "optimizer makes an int"),
     "NaN": (small, cross_entropy, lambda: loader(nan_in_row(3), 16), {}, "counted in the order of reading"),
     "no time": (small, cross_entropy, loader, {"budget_s": 0}, "budget_s is 0"),
 }
@@ -276,15 +297,15 @@ def test_a_name_is_refused_for_what_is_wrong_with_it(handed):
     for name, words in {
         "handed_to_tutorlib": "not a module and its function",
         f"{handed}:nothing": "nothing is not there",
-        f"{handed}:number": "number is a int",
-        f"{handed}:two": r"returns 2 thing\(s\)",
+        f"{handed}:number": "number is an int",
+        f"{handed}:two": "returns 2 things",
         "no_such_module:thing": "No module named 'no_such_module'",
     }.items():
         with pytest.raises(Refused, match=f"{words}.*; allowed: "):
             handed_in(name)
-    with pytest.raises(ValueError, match="my data file") as own:
+    with pytest.raises(Refused, match=r"broken failed \(ValueError: my data file has 3 columns\); allowed: ") as own:
         handed_in(f"{handed}:broken")
-    assert not isinstance(own.value, Refused), "the function's own error is not the name's"
+    assert isinstance(own.value.__cause__, ValueError), "the function's own error goes along"
 
 
 def test_memory_takes_what_the_adviser_takes(handed):

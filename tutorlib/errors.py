@@ -1,5 +1,8 @@
 """The one error of the edges, a sentence for the reader, and the words that such sentences share."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class Refused(ValueError):
     """Input that cannot be used: which argument, what it got, what is allowed, what to do.
@@ -12,8 +15,9 @@ class Refused(ValueError):
 
 
 def a(word: str) -> str:
-    """With its article, by the first letter: an AdamW, a list."""
-    return f"{'an' if word[:1].lower() in 'aeiou' else 'a'} {word}"
+    """With its article, by its first sound: an AdamW, an LBFGS (letters spelled out), a list."""
+    vowels = "AEFHILMNORSX" if word[:2].isupper() else "AEIOUaeiou"
+    return f"{'an' if word[:1] in vowels else 'a'} {word}"
 
 
 def kind(thing) -> str:
@@ -24,3 +28,20 @@ def kind(thing) -> str:
 def counted(count: int, thing: str) -> str:
     """1 update, 2 updates."""
     return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
+def first_line(error: BaseException) -> str:
+    """ "RuntimeError: what it says", without the lines that follow."""
+    said = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {said[0]}" if said else type(error).__name__
+
+
+@contextmanager
+def refusing(what: str, allowed: str) -> Iterator[None]:
+    """Whatever a learner's own code raises inside, told in one sentence: ``what`` failed, and what is ``allowed``."""
+    try:
+        yield
+    except Refused:
+        raise
+    except Exception as error:
+        raise Refused(f"{what} failed ({first_line(error)}); allowed: {allowed}") from error

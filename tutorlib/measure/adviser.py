@@ -1,6 +1,7 @@
 """The adviser: audit, memory, clock and noise of a learner's own model, measured on a copy of it."""
 
 import functools
+import math
 import time
 from collections.abc import Callable
 
@@ -16,7 +17,7 @@ from tutorlib.measure.first_pass import check_trains, optimizer_name
 from tutorlib.measure.handed_in import Sample, check_handed_in, read, untouched
 from tutorlib.measure.short_run import Look, short_run
 from tutorlib.nn.device import out_of_memory
-from tutorlib.theory.advice import Advice
+from tutorlib.theory.advice import Advice, amount
 from tutorlib.theory.batch_statistics import ENOUGH
 
 ADAMW = functools.partial(torch.optim.AdamW, lr=1e-3)
@@ -48,10 +49,12 @@ def advise(
     """
     if not isinstance(budget_s, int | float) or not budget_s > 0:
         raise Refused(f"budget_s is {budget_s!r}; allowed: a number of seconds above 0")
+    if memory is not None and not 0 < memory < math.inf:
+        raise Refused(f"memory is {amount(memory)}; allowed: above 0 and finite, or None")
     check_handed_in(model, loss, loader)
-    name = optimizer_name(optimizer)
     began = time.perf_counter()
     with untouched(model, loader) as twin:
+        name = optimizer_name(optimizer, twin)
         device = next(twin.parameters()).device
         say("reading examples")
         sample = read(loader, READ, READING * budget_s, device)

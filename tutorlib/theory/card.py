@@ -122,8 +122,8 @@ def unknown(advice: Advice, choice: Choice):
     yield "The noise of later training is not known: the short run ends early.", "no measurement"
     if advice.optimizer != "SGD":
         yield (
-            f"The noise scale is derived for SGD; {advice.optimizer} rescales gradients, and its critical batch may lie "
-            "outside the interval.",
+            f"The noise scale is derived for SGD; {advice.optimizer} rescales gradients, and its critical batch may "
+            "lie outside the interval.",
             "no measurement",
         )
     if choice.plan.ranks > 1:

@@ -45,7 +45,7 @@ def clock(advice: Advice, choice: Choice):
     if advice.loader_seconds > now:
         yield (
             f"The loader takes {1000 * advice.loader_seconds:,.3g} ms an example, longer than its passes: reading "
-            "costs more than computing. Try worker processes (num_workers) or, where the data lie in memory, index whole "
-            "batches: tensors[chosen].",
+            "costs more than computing. Try worker processes (num_workers) or, where the data lie in memory, index "
+            "whole batches: tensors[chosen].",
             "seconds of reading",
         )
