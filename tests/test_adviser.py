@@ -3,6 +3,7 @@
 import copy
 import functools
 import itertools
+import json
 import random
 import re
 import time
@@ -25,7 +26,9 @@ from tutorlib.measure.noise import exact_noise
 from tutorlib.measure.short_run import short_run
 from tutorlib.nn.data import Data
 from tutorlib.nn.models import make
+from tutorlib.theory.advice import Advice
 from tutorlib.theory.choice import choose_plan
+from tutorlib.theory.flags import TRAINERS, trainer_named
 
 SGD = functools.partial(torch.optim.SGD, lr=0.3)
 QUICK = {"optimizer": SGD, "budget_s": 2}
@@ -332,8 +335,39 @@ def test_the_command_line_prints_the_card_and_writes_it_where_asked(tmp_path, mo
     assert (tmp_path / "card" / "card.md").read_text() == page[:-1]
     assert (tmp_path / "card" / "card.png").read_bytes().startswith(b"\x89PNG")
     (tmp_path / "taken").touch()
-    more = (["--trainer", "Nobody"], ["--memory", "0.0001"], ["--wanted", "33"], ["--to", str(tmp_path / "taken")])
-    for wrong in (["advise", "no_such:thing"], *([*made, *each] for each in more)):
+    more = {
+        "trainer is 'Nobody'": ["--trainer", "Nobody"],
+        r"memory is 105 bytes \(0.0001 MiB\), and not even": ["--memory", "0.0001"],
+        "memory is nan MiB": ["--memory", "nan"],
+        "memory is -1 MiB": ["--memory", "-1"],
+        "wanted is 33": ["--wanted", "33"],
+        "wanted is 1000": ["--wanted", "1000"],
+        r"to is .*taken \(FileExistsError": ["--to", str(tmp_path / "taken")],
+        r"to is /proc/x \(": ["--to", "/proc/x"],
+    }
+    wrong = {"No module named": ["advise", "no_such:thing"], **{words: [*made, *each] for words, each in more.items()}}
+    for words, given in wrong.items():
         with pytest.raises(SystemExit):
-            main(wrong)
-        assert re.search("error: .*allowed", capsys.readouterr().err.replace("\n", " "))
+            main(given)
+        said = " ".join(capsys.readouterr().err.split())
+        assert re.search(f"usage: python -m tutorlib advise .*error: .*{words}.*allowed", said)
+
+
+def test_the_command_line_prints_numbers_where_asked_and_finds_a_trainer_by_how_it_begins(handed, capsys):
+    main(["advise", f"{handed}:small", "--budget-s", "1", "--wanted", "32", "--trainer", "deep", "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert told["plan"]["batch"] == 32 and told["plan"]["updates_per_epoch"] == 4
+    assert Advice(**told["advice"]).examples == 128 and told["choice"]["times"]["32"] >= 1
+    for text, name in {
+        "lightning": "Lightning",
+        "hugging face": "Hugging Face Trainer",
+        "DEEPSPEED": "DeepSpeed",
+    }.items():
+        assert trainer_named(text) == name
+    for text in ("a", "", "nobody"):
+        with pytest.raises(Refused, match="allowed: Hugging Face Trainer, Accelerate, Lightning, DeepSpeed"):
+            trainer_named(text)
+    with pytest.raises(SystemExit):
+        main(["advise", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert all(name in said for name in TRAINERS) and "parameters → optimizer" in said
