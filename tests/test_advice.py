@@ -118,6 +118,35 @@ def test_a_wanted_batch_is_kept_and_its_time_told():
     assert choose_plan(advice(examples=100)).plan.batch <= 100
 
 
+def test_a_wanted_batch_is_no_larger_than_an_epoch():
+    assert choose_plan(advice(examples=4000), wanted=4000).plan.updates_per_epoch == 1
+    with pytest.raises(Refused, match=r"wanted is 100000; allowed: .* to 4,000 \(the examples of an epoch\)"):
+        choose_plan(advice(examples=4000), wanted=100_000)
+    assert choose_plan(advice(examples=None), wanted=100_000).plan.batch == 100_000
+
+
+def test_the_loader_s_time_is_added_to_every_batch_and_may_turn_their_order():
+    told = advice(fixed=400.0, loader_seconds=0.02)  # reading is 0.02 s an example, a pass 0.4 s and 0.001 s an example
+    choice = choose_plan(told, wanted=1024)
+    cost = {b: (1 + 100 / b) * (told.seconds_of(min(b, 256), max(1, b // 256)) + 0.02 * b) for b in choice.loaded}
+    assert choice.loaded == pytest.approx({b: c / min(cost.values()) for b, c in cost.items()})
+    assert choice.times == choose_plan(advice(fixed=400.0)).times, "the numbers of a plan leave the loader out"
+    fastest = min(cost, key=cost.get)
+    assert fastest < choice.chosen
+    words = sentences(told, wanted=1024)
+    assert f"the fastest is batch {fastest}, and batch 1,024 takes {choice.loaded[1024]:.2g} times as long" in words
+    assert f"batch {fastest}, which is this one" in sentences(told, wanted=fastest)
+    assert "leave the loader out" not in sentences(advice())
+    shared = choose_plan(told, ranks=4).loaded
+    assert min(shared, key=shared.get) > fastest, "every rank reads its own share"
+
+
+def test_the_card_lists_the_batches_between_which_the_clock_cannot_choose():
+    choice = choose_plan(advice())
+    listed = ", ".join(f"{b:,}" for b, t in choice.times.items() if t <= 1.2)
+    assert f"no interval here: the batches within 20 % ({listed})" in sentences(advice())
+
+
 def test_with_batchnorm_micro_batches_below_sixteen_are_taken_only_where_memory_forces_them():
     told = advice(coupled=2, values=4, sizes=SIZES[1:], passes=tuple(1e-3 * s for s in SIZES[1:]), layers=("2", "5"))
     assert choose_plan(told, wanted=64).plan.micro_batch >= 16
@@ -134,8 +163,9 @@ def test_the_page_counts_updates_as_the_trainer_does_that_it_is_for():
     told = advice(examples=100, largest=8)
     choice = choose_plan(told, wanted=64)
     assert choice.plan.accumulation == 8
-    for trainer, updates in (("Hugging Face Trainer", 2), ("DeepSpeed", 1), ("a loop that zeroes every epoch", 1)):
-        assert f"that makes {updates} updates an epoch" in markdown(told, choice, trainer)
+    words = {"Hugging Face Trainer": "2 updates", "DeepSpeed": "1 update", "a loop that zeroes every epoch": "1 update"}
+    for trainer, updates in words.items():
+        assert f"that makes {updates} an epoch" in markdown(told, choice, trainer)
 
 
 def test_numbers_make_the_same_advice_again_but_for_its_words():
@@ -196,7 +226,7 @@ def test_each_case_says_the_sentence_that_it_is_about():
         "no length": "has no length",
         "unpredicted": "could not be predicted",
         "adam": "the square root of SGD's rule",
-        "slow loader": "mend the loader",
+        "slow loader": "index whole batches",
         "grown": "The noise scale grew from 10 to 1,000",
         "up and down": "lay between 50 and 1,708, with no steady trend;",
         "lost once": "with no steady trend, and was lost in its noise at 1;",

@@ -344,6 +344,11 @@ def test_sizes_that_are_no_sizes_are_refused(wrong):
         audit(nn.Linear(6, 2), example_input=X, **wrong)
 
 
+def test_a_model_that_is_none_is_refused():
+    with pytest.raises(Refused, match="model is a str; allowed"):
+        audit("x", 2, X)
+
+
 def test_a_layer_that_is_not_called_is_not_judged():
     class Aside(nn.Module):
         def __init__(self):

@@ -286,6 +286,9 @@ def test_misuse_is_one_sentence_each():
     for wrong in ("text", {}, [None], torch.tensor(3.0)):
         with pytest.raises(Refused, match="without a tensor"):
             sizes(wrong)
+    for given, words in (("m", print), "model is a str"), ((model, None), r"log is None; allowed: a function log\("):
+        with pytest.raises(Refused, match=words):
+            BatchMeter(*given)
     for name in ("every", "keep", "listen"):
         with pytest.raises(Refused, match=f"{name} is 0"):
             BatchMeter(model, print, **{name: 0})

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import parametrizations, prune
 
+from tutorlib.errors import Refused
 from tutorlib.measure import per_example
 from tutorlib.measure.noise import exact_noise, gradient_sampler, micro_batch_noise, spread, two_batch_noise
 from tutorlib.measure.per_example import per_example_squares
@@ -505,6 +506,57 @@ def test_a_loss_that_sums_is_refused_even_where_it_is_nearly_zero():
 
 def test_a_loss_for_every_example_is_refused():
     expect_refusal(r"loss returned shape \(4,\)", loss=lambda o, y: cross_entropy(o, y, reduction="none"))
+
+
+def test_targets_that_broadcast_against_the_outputs_are_refused_with_both_shapes():
+    data = vectors()
+    words = r"outputs of shape \(4, 1\) with targets of shape \(4,\).*targets\[:, None\]"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns too
+        expect_refusal(words, lambda: nn.Linear(12, 1), F.mse_loss, Data(data.x, data.x[:, 0]))
+
+
+class Odds(nn.Linear):
+    """NaN or half precision, where the inputs are neither."""
+
+    def __init__(self, change):
+        super().__init__(12, 5)
+        self.change = change
+
+    def forward(self, x):
+        return self.change(super().forward(x))
+
+
+@pytest.mark.parametrize(
+    "change, loss, words",
+    [
+        (lambda o: o / 0, cross_entropy, "model's outputs have NaN or infinity"),
+        (lambda o: o.bfloat16(), lambda o, y: cross_entropy(o, y) + o.sum() ** 2, "bfloat16, too coarse.*float32"),
+        (lambda o: o, lambda o, y: cross_entropy(o, y).item(), "loss returned a float"),
+        (lambda o: o, lambda o, y: cross_entropy(o, y + 5), "IndexError: Target .* out of bounds"),
+        (lambda o: o, lambda o, y: 0 * o.sum(), "gradient of the loss is zero"),
+    ],
+)
+def test_a_loss_is_refused_for_what_is_wrong_with_it(change, loss, words):
+    expect_refusal(words, lambda: Odds(change), loss)
+
+
+@pytest.mark.parametrize("instrument", [exact_noise, per_example_squares])
+def test_things_that_are_no_data_model_or_loss_are_refused(instrument):
+    data, model = vectors(), made(FAST["perceptron"], vectors().x)
+    for given, words in {
+        (model, cross_entropy, (data.x, data.y)): r"data is a tuple; allowed: tutorlib.nn.data.Data\(x, y\)",
+        ("model", cross_entropy, data): "model is a str",
+        (model, None, data): "loss is None",
+        (model, cross_entropy, Data(data.x.float(), data.y)): "x is torch.float32 and the model torch.float64",
+    }.items():
+        with pytest.raises(Refused, match=words):
+            instrument(*given)
+
+
+def test_one_example_has_no_noise():
+    data = vectors()
+    expect_refusal("data has 1 example", data=Data(data.x[:1], data.y[:1]))
 
 
 WEIGHTS = torch.tensor([1.0, 2.0, 4.0, 8.0, 16.0], dtype=torch.float64)

@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
         try:
             chosen.run(chosen)
         except Refused as refused:
-            parser.error(str(refused))
+            getattr(chosen, "parser", parser).error(str(refused))
     elif chosen.command == "doctor":
         symptoms = list(doctor.checkup())
         print("\n".join(map(doctor.line, symptoms)))

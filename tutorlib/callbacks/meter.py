@@ -12,7 +12,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from tutorlib.errors import Refused
+from tutorlib.errors import Refused, kind
+from tutorlib.measure.guards import check_function, check_model
 from tutorlib.measure.running_noise import GONE, GradientSquares, Update, square
 from tutorlib.theory.noise import NoiseDraws, check_batch
 from tutorlib.theory.statistics import Estimate
@@ -50,8 +51,9 @@ class BatchMeter:
     """
 
     def __init__(self, model: nn.Module, log: Log, *, every: int = 10, keep: int = 100, listen: int = 1):
-        self.every, self.log, self.listen = check_batch(every, name="every"), log, check_batch(listen, name="listen")
-        self.squares, self.updates, self.step = GradientSquares(model), deque(maxlen=check_batch(keep, name="keep")), 0
+        self.squares, self.log = GradientSquares(check_model(model)), check_function(log, "log", "log(values, step)")
+        self.every, self.listen = check_batch(every, name="every"), check_batch(listen, name="listen")
+        self.updates, self.step = deque(maxlen=check_batch(keep, name="keep")), 0
         self.parts, self.pending, self.last, self.said, self.count = [], [], None, set(), 0
 
     def part(self, batch) -> None:
@@ -147,9 +149,7 @@ def sizes(batch) -> tuple[int, object]:
     """
     found = [v for v in leaves(batch) if isinstance(v, torch.Tensor) and v.ndim]
     if not found:
-        raise Refused(
-            f"batch is {type(batch).__name__} without a tensor; allowed: a tensor, or a tuple or dict of some"
-        )
+        raise Refused(f"batch is {kind(batch)} without a tensor; allowed: a tensor, or a tuple or dict of some")
     if isinstance(batch, Mapping) and "attention_mask" in batch:
         return len(found[0]), batch["attention_mask"].sum()
     whole = found[0].ndim == 2 and not found[0].is_floating_point()

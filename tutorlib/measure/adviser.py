@@ -1,6 +1,7 @@
 """The adviser: audit, memory, clock and noise of a learner's own model, measured on a copy of it."""
 
 import functools
+import math
 import time
 from collections.abc import Callable
 
@@ -10,16 +11,13 @@ from torch import nn
 
 from tutorlib.errors import Refused
 from tutorlib.measure.batchnorm import audit
+from tutorlib.measure.bytes_of_step import line_of, tried_in
 from tutorlib.measure.clock import step_seconds, undisturbed
-from tutorlib.measure.handed_in import Sample, check_handed_in, check_trains, imported, optimizer_name, read, untouched
-from tutorlib.measure.memory.finder import largest_micro_batch
-from tutorlib.measure.memory.line import growing, peak_line
-from tutorlib.measure.memory.predict import predict
-from tutorlib.measure.memory.target import CPU, GPU
-from tutorlib.measure.memory.trace import Trace
+from tutorlib.measure.first_pass import check_trains, optimizer_name
+from tutorlib.measure.handed_in import Sample, check_handed_in, read, untouched
 from tutorlib.measure.short_run import Look, short_run
-from tutorlib.nn.device import free_memory, out_of_memory
-from tutorlib.theory.advice import Advice
+from tutorlib.nn.device import out_of_memory
+from tutorlib.theory.advice import Advice, amount
 from tutorlib.theory.batch_statistics import ENOUGH
 
 ADAMW = functools.partial(torch.optim.AdamW, lr=1e-3)
@@ -51,10 +49,12 @@ def advise(
     """
     if not isinstance(budget_s, int | float) or not budget_s > 0:
         raise Refused(f"budget_s is {budget_s!r}; allowed: a number of seconds above 0")
+    if memory is not None and not 0 < memory < math.inf:
+        raise Refused(f"memory is {amount(memory)}; allowed: above 0 and finite, or None")
     check_handed_in(model, loss, loader)
-    name = optimizer_name(optimizer)
     began = time.perf_counter()
     with untouched(model, loader) as twin:
+        name = optimizer_name(optimizer, twin)
         device = next(twin.parameters()).device
         say("reading examples")
         sample = read(loader, READ, READING * budget_s, device)
@@ -62,10 +62,11 @@ def advise(
         say("which layers look across the batch")
         findings = [f for f in audit(twin, 1, sample.data.x[:ENOUGH]).findings if f.in_training]
         say("memory")
-        taken = memory_of(twin, loss, sample, optimizer, memory)
+        tried = tried_in(twin, loss, sample, optimizer, memory)
         say("seconds of a step")
         least = 2 if findings else 1
-        timed = clock_of(twin, loss, sample, optimizer, least, taken.get("largest"), CLOCKING * budget_s, seed)
+        timed = clock_of(twin, loss, sample, optimizer, least, tried.get("largest"), CLOCKING * budget_s, seed)
+        line = line_of(twin, loss, sample, optimizer, timed["sizes"])
         say("noise along a short run")
         run = run_of(twin, loss, sample, optimizer, timed, bool(findings), budget_s, began + budget_s, seed)
     return Advice(
@@ -79,38 +80,11 @@ def advise(
         values=min((f.values for f in findings if f.values), default=None),
         layers=tuple(f.layer or "(the model)" for f in findings),
         seconds=time.perf_counter() - began,
-        **taken,
+        **tried,
+        **line,
         **timed,
         **run,
     )
-
-
-def memory_of(model: nn.Module, loss: Callable, sample: Sample, optimizer, memory: float | None) -> dict:
-    """The line of bytes against micro-batch, with gradients that stay; the largest that ran, where one is full."""
-    batch, found = (sample.data.x[:2], sample.data.y[:2]), {}
-    target = CPU if free_memory(sample.data.x.device) is None else GPU
-
-    @functools.cache
-    def at(size: int) -> Trace:
-        return predict(model, loss, batch, optimizer, micro_batch=size, accumulation=2, target=target)
-
-    try:
-        line = peak_line(at, growing(at, 4))
-        found = {"fixed_bytes": line.fixed, "example_bytes": line.per_example, "floor_bytes": line.floor}
-    except Refused:  # shapes cannot follow this model: only trying can tell
-        pass
-    if memory is not None:
-        found["memory"] = float(memory)
-    if memory is not None or free_memory(sample.data.x.device) is not None:
-        tried = largest_micro_batch(model, loss, batch, optimizer, examples=len(sample.data), budget=memory)
-        if not tried.micro_batch:
-            room = "that of the device" if memory is None else memory
-            raise Refused(
-                f"memory is {room}, and not even one example fits; allowed: more. Make the "
-                "model or its optimizer's state smaller"
-            )
-        found["largest"] = tried.micro_batch
-    return found
 
 
 def clock_of(model, loss, sample: Sample, optimizer, least: int, largest: int | None, seconds: float, seed) -> dict:
@@ -180,12 +154,3 @@ def noise_part(timed: dict, least: int, seconds: float) -> int:
     sizes = [size for size in timed["sizes"] if least <= size <= 32] or [min(least, timed["sizes"][-1])]
     takes = dict(zip(timed["sizes"], timed["passes"], strict=True))
     return max([size for size in sizes if DRAWS * PARTS * takes.get(size, 0) <= seconds], default=min(sizes))
-
-
-def handed_in(name: str) -> tuple:
-    """(model, loss, loader), or these and the optimizer, from ``package.module:function``."""
-    answer = imported(name)()
-    if not isinstance(answer, tuple) or len(answer) not in (3, 4):
-        got = f"{len(answer)} thing(s)" if isinstance(answer, tuple) else f"a {type(answer).__name__}"
-        raise Refused(f"{name} returns {got}; allowed: (model, loss, loader) or (model, loss, loader, optimizer)")
-    return answer

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from tutorlib.measure.guards import check_model
 from tutorlib.measure.neighbours import PROBE, Coupling, coupled_layers
 from tutorlib.theory.batch_statistics import ENOUGH, horizon, mean_sd, variance_sd
 from tutorlib.theory.noise import check_batch
@@ -67,6 +68,7 @@ def audit(model: nn.Module, micro_batch: int, example_input, accumulation: int =
     is. A layer that the forward pass does not call is not judged. Raises ``ValueError`` where the model cannot
     be probed. Under torch.distributed call it on every rank, for synchronised layers talk to each other.
     """
+    check_model(model)
     check_batch(micro_batch, name="micro_batch")
     check_batch(accumulation, name="accumulation")
     training, evaluation = (coupled_layers(model, example_input, mode) for mode in (True, False))

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from tutorlib.errors import Refused
+from tutorlib.errors import Refused, kind, refusing
+from tutorlib.measure.mean_loss import check_mean_loss, check_outputs
 from tutorlib.nn.data import Data, check_finite
 
 PROBE = 4  # examples
@@ -22,17 +23,12 @@ def check_per_example(model: nn.Module, loss: Callable, data: Data) -> set[str]:
     that looks across the batch (BatchNorm in training mode, found by its behaviour and not by its name), and a
     loss that is not the mean of the examples' own losses. Costs two small forward passes.
     """
-    if not len(data):
-        raise Refused("data has no examples; allowed: at least one")
+    check_three(model, loss, data)
     check_finite(data.x)
     x, y = data.x[_spaced(data)], data.y[_spaced(data)]
-    with torch.no_grad():
+    with torch.no_grad(), refusing("model and loss", what_works(model, data)):
         outputs, fewer = layer_outputs(model, x), layer_outputs(model, x[: PROBE // 2])
-        if not isinstance(outputs[WHOLE], torch.Tensor):
-            raise Refused(
-                f"model returned a {type(outputs[WHOLE]).__name__}; allowed: one tensor, an example a row. "
-                "Wrap the model in a module that returns its scores"
-            )
+        check_outputs(outputs[WHOLE])
         if _first_difference(outputs, fewer) is not None:
             _say_why(model, x, outputs, fewer)
         check_mean_loss(loss, outputs[WHOLE], y)
@@ -59,29 +55,46 @@ def _say_why(model: nn.Module, x: torch.Tensor, outputs: dict, fewer: dict) -> N
 
 
 def check_loss_of(model: nn.Module, loss: Callable, data: Data) -> None:
-    """:func:`check_mean_loss` on a few examples of the data: one small forward pass."""
+    """:func:`~tutorlib.measure.mean_loss.check_mean_loss` on a few examples of the data: one small forward pass."""
+    check_three(model, loss, data)
     probe = torch.arange(min(PROBE, len(data)), device=data.x.device)
-    with torch.no_grad():
-        check_mean_loss(loss, forward(model, data.x[probe]), data.y[probe])
+    with torch.no_grad(), refusing("model and loss", what_works(model, data)):
+        outputs = forward(model, data.x[probe])
+        check_outputs(outputs)
+        check_mean_loss(loss, outputs, data.y[probe])
 
 
-def check_mean_loss(loss: Callable, outputs: torch.Tensor, targets: torch.Tensor) -> None:
-    """Raises ``ValueError`` unless ``loss`` of a batch is the mean of the losses of its examples."""
-    whole = loss(outputs, targets)
-    if whole.ndim:
-        raise Refused(
-            f"loss returned shape {tuple(whole.shape)}; allowed: one number, the mean over the examples. "
-            'Use reduction="mean"'
-        )
-    alone = torch.stack([loss(outputs[i : i + 1], targets[i : i + 1]) for i in range(len(outputs))])
-    if torch.allclose(whole, alone.mean(), rtol=1e-3, atol=0):
-        return
-    if torch.allclose(whole, alone.sum(), rtol=1e-3, atol=0):
-        raise Refused('loss sums over the examples; allowed: their mean. Use reduction="mean"')
-    raise Refused(
-        f"loss of {len(outputs)} examples is {whole:.4g}, the mean of their own losses {alone.mean():.4g}; "
-        "allowed: a plain mean over examples. Leave out class weights and losses that compare examples with each other"
-    )
+def check_model(model) -> nn.Module:
+    """``model`` if it is a module; a ``ValueError`` that says so if not: a class, say, is none."""
+    if not isinstance(model, nn.Module):
+        raise Refused(f"model is {kind(model)}; allowed: a torch.nn.Module")
+    return model
+
+
+def check_function(given, name: str, takes: str) -> Callable:
+    """``given`` if it can be called; a ``ValueError`` that says what it takes if not."""
+    if not callable(given):
+        raise Refused(f"{name} is {kind(given)}; allowed: a function {takes}")
+    return given
+
+
+def check_three(model, loss, data) -> None:
+    """Raises ``ValueError`` unless these are a module, a function and :class:`~tutorlib.nn.data.Data`."""
+    check_model(model)
+    check_function(loss, "loss", "(outputs, targets) → one number")
+    if not isinstance(data, Data):
+        raise Refused(f"data is {kind(data)}; allowed: tutorlib.nn.data.Data(x, y), two tensors with all the examples")
+    if not len(data):
+        raise Refused("data has no examples; allowed: at least one")
+
+
+def what_works(model: nn.Module, data: Data) -> str:
+    """What is allowed where model and loss fail, with the types of numbers where these differ."""
+    types = {p.dtype for p in model.parameters() if p.is_floating_point()}
+    if data.x.is_floating_point() and types and data.x.dtype not in types:
+        theirs = " and ".join(sorted(map(str, types)))
+        return f"inputs of the model's own type. x is {data.x.dtype} and the model {theirs}: convert either"
+    return "a loss of model(inputs) and targets. Try these three by hand"
 
 
 def forward(model: nn.Module, x: torch.Tensor) -> torch.Tensor:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from tutorlib.errors import Refused
-from tutorlib.measure.guards import check_loss_of
+from tutorlib.errors import Refused, counted, first_line, kind, refusing
+from tutorlib.measure.guards import check_function, check_model
 from tutorlib.measure.per_example import trainable
 from tutorlib.nn.data import Data, check_finite
 from tutorlib.nn.device import same_randomness
@@ -62,34 +62,18 @@ def copied(model: nn.Module) -> nn.Module:
 
 
 def check_handed_in(model, loss, loader) -> None:
-    if not isinstance(model, nn.Module):
-        raise Refused(f"model is a {type(model).__name__}; allowed: a torch.nn.Module")
+    check_model(model)
     trainable(model)
-    if not callable(loss):
-        raise Refused(f"loss is a {type(loss).__name__}; allowed: a function (outputs, targets) → one number")
+    if any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
+        raise Refused("model lies on meta, where tensors hold no numbers; allowed: any real device. Load its weights")
+    check_function(loss, "loss", "(outputs, targets) → one number")
     if isinstance(loader, Iterator):
         raise Refused(
-            f"loader is a {type(loader).__name__} that can be read only once, and reading would use it up; allowed: an "
+            f"loader is {kind(loader)} that can be read only once, and reading would use it up; allowed: an "
             "iterable that starts anew, a DataLoader or a list say"
         )
     if not isinstance(loader, Iterable):
-        raise Refused(f"loader is a {type(loader).__name__}; allowed: an iterable of pairs (inputs, targets)")
-
-
-def optimizer_name(optimizer) -> str:
-    """What ``optimizer`` makes; refused before anything is measured, where it makes nothing."""
-    if not callable(optimizer):  # one that is made already, say
-        raise Refused(
-            f"optimizer is a {type(optimizer).__name__}; allowed: a function that makes one, for a copy of your model "
-            "is trained. Give lambda parameters: AdamW(parameters, lr=…)"
-        )
-    made = optimizer([nn.Parameter(torch.zeros(1))])
-    if not isinstance(made, torch.optim.Optimizer):
-        raise Refused(
-            f"optimizer makes a {type(made).__name__}; allowed: a torch.optim.Optimizer. Give lambda parameters: "
-            "AdamW(parameters, lr=…)"
-        )
-    return type(made).__name__
+        raise Refused(f"loader is {kind(loader)}; allowed: an iterable of pairs (inputs, targets)")
 
 
 def imported(name: str) -> Callable:
@@ -99,12 +83,25 @@ def imported(name: str) -> Callable:
         raise Refused(f"model is {name!r}, not a module and its function; allowed: package.module:function")
     try:
         found = importlib.import_module(module)
-    except (ImportError, TypeError) as error:  # TypeError: a relative name
-        raise Refused(f"model is {name!r}, and {error}; allowed: package.module:function, to be imported") from error
+    except Exception as error:  # TypeError: a relative name; or what the module's own lines raise
+        own = not isinstance(error, ImportError | TypeError)
+        said = f"importing {module} ends in {first_line(error)}" if own else error
+        raise Refused(f"model is {name!r}, and {said}; allowed: package.module:function, to be imported") from error
     if not callable(made := getattr(found, function, None)):
-        got = f"a {type(made).__name__}" if hasattr(found, function) else "not there"
+        got = kind(made) if hasattr(found, function) else "not there"
         raise Refused(f"model is {name!r}, and {function} is {got}; allowed: a function of {module}")
     return made
+
+
+def handed_in(name: str) -> tuple:
+    """(model, loss, loader), or these and the optimizer, from ``package.module:function``."""
+    function, takes = imported(name), "(model, loss, loader) or (model, loss, loader, optimizer)"
+    with refusing(name, f"a function without arguments that returns {takes}. Call it by hand"):
+        answer = function()
+    if not isinstance(answer, tuple) or len(answer) not in (3, 4):
+        got = counted(len(answer), "thing") if isinstance(answer, tuple) else kind(answer)
+        raise Refused(f"{name} returns {got}; allowed: {takes}")
+    return answer
 
 
 def read(loader, most: int, seconds: float, device: torch.device) -> Sample:
@@ -122,7 +119,11 @@ def read(loader, most: int, seconds: float, device: torch.device) -> Sample:
             break
     ended = time.perf_counter()
     if count < LEAST:
-        raise Refused(f"loader gave {count} example(s); allowed: at least {LEAST}, for noise needs something to differ")
+        drops = not count and getattr(loader, "drop_last", False)
+        raise Refused(
+            f"loader gave {counted(count, 'example')}{', and drop_last=True drops a batch that is not full' * drops}; "
+            f"allowed: at least {LEAST}, for noise needs something to differ"
+        )
     shapes = {(tuple(x.shape[1:]), tuple(y.shape[1:])) for x, y in parts}
     if len(shapes) > 1:
         raise Refused(
@@ -139,13 +140,12 @@ def read(loader, most: int, seconds: float, device: torch.device) -> Sample:
 
 def pair(given) -> tuple[torch.Tensor, torch.Tensor]:
     if not isinstance(given, tuple | list) or len(given) != 2:
-        raise Refused(f"loader gives a {type(given).__name__}; {PAIRS} yours")
+        got = counted(len(given), "thing") if isinstance(given, tuple | list) else kind(given)
+        raise Refused(f"loader gives {got}; {PAIRS} yours")
     for name, part in zip(("inputs", "targets"), given, strict=True):
         if not isinstance(part, torch.Tensor) or not part.ndim:
-            kind = (
-                f"{type(part).__name__} of {type(part[0]).__name__}" if isinstance(part, list | tuple) and part else ""
-            )
-            raise Refused(f"loader gives {name} as a {kind or type(part).__name__}; {PAIRS} yours")
+            inside = f" of {type(part[0]).__name__}" if isinstance(part, list | tuple) and part else ""
+            raise Refused(f"loader gives {name} as {kind(part)}{inside}; {PAIRS} yours")
     if len(given[0]) != len(given[1]):
         raise Refused(f"loader gives {len(given[0])} inputs with {len(given[1])} targets; {PAIRS} yours")
     return given[0].detach(), given[1].detach()
@@ -160,30 +160,3 @@ def length_of(loader, own_batch: int) -> int | None:
         except (TypeError, NotImplementedError):  # an iterable without a length
             continue
     return None
-
-
-def check_trains(model: nn.Module, loss: Callable, data: Data) -> None:
-    """One small pass: outputs a tensor, the loss one finite number that is a mean over examples and has a gradient."""
-    try:
-        outputs = model(data.x[:LEAST])
-        value = loss(outputs, data.y[:LEAST]) if isinstance(outputs, torch.Tensor) else None
-    except Exception as error:
-        first = str(error).splitlines()[0] if str(error) else ""
-        raise Refused(
-            f"model and loss failed on {LEAST} examples of the loader ({type(error).__name__}: {first}); allowed: a "
-            "loss of model(inputs) and targets. Try these three by hand"
-        ) from error
-    if not isinstance(outputs, torch.Tensor):
-        raise Refused(
-            f"model returned a {type(outputs).__name__}; allowed: one tensor, an example a row. Wrap it in a module "
-            "that returns its scores"
-        )
-    if not isinstance(value, torch.Tensor):
-        raise Refused(f"loss returned a {type(value).__name__}; allowed: a tensor that holds one number")
-    if not value.ndim and not torch.isfinite(value):
-        raise Refused(
-            f"loss is {float(value.detach())} on the first examples; allowed: a finite number. Look at inputs, weights"
-        )
-    if not value.requires_grad:
-        raise Refused("loss has no gradient; allowed: one that follows from the model's parameters. Look for detach()")
-    check_loss_of(model, loss, data)

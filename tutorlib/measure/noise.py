@@ -19,11 +19,23 @@ def exact_noise(model: nn.Module, loss: Callable, data: Data) -> Noise:
     """tr Σ = mean |g_i|² − |G|² over all examples, and |G|²; nothing is sampled.
 
     About one backward pass for linear and convolutional nets. Raises ``ValueError`` as
-    :func:`~tutorlib.measure.per_example.per_example_squares` does.
+    :func:`~tutorlib.measure.per_example.per_example_squares` does, for one example, and where every gradient is zero.
     """
+    if isinstance(data, Data) and len(data) == 1:
+        raise Refused("data has 1 example, which differs from none; allowed: at least 2")
     measured = per_example_squares(model, loss, data)
+    check_gradient(float(measured.squares.sum()))
     grad_sq = float(measured.mean.double().square().sum())
     return Noise(float(measured.squares.double().mean()) - grad_sq, grad_sq)
+
+
+def check_gradient(square: float) -> None:
+    """Raises ``ValueError`` where a squared length says that there is no gradient: neither signal nor noise."""
+    if square == 0:
+        raise Refused(
+            "gradient of the loss is zero in every parameter; allowed: a loss that changes with the model's outputs. "
+            "Look for a constant loss, dead units, or a task that is solved"
+        )
 
 
 def gradient_sampler(model: nn.Module, loss: Callable, data: Data, seed, replacement: bool = True) -> Sampler:

@@ -11,7 +11,7 @@ from torch import nn
 from tutorlib.errors import Refused
 from tutorlib.measure.fit import batches
 from tutorlib.measure.guards import forward
-from tutorlib.measure.noise import gradient_sampler, micro_batch_noise
+from tutorlib.measure.noise import check_gradient, gradient_sampler, micro_batch_noise
 from tutorlib.nn.data import Data
 from tutorlib.theory.noise import check_batch
 from tutorlib.theory.statistics import Estimate, ratio_interval
@@ -84,6 +84,7 @@ def look(
             f"loss is {value} after {step} updates; allowed: a run that stays finite. Lower the rate of your optimizer"
         )
     noise = micro_batch_noise(gradient_sampler(model, loss, data, seed), micro_batch, accumulation, draws)
+    check_gradient(float(abs(noise.trace_draws).sum() + abs(noise.grad_sq_draws).sum()))
     return Look(step, value, ratio_interval(noise.grad_sq_draws, noise.trace_draws))
 
 

@@ -9,6 +9,13 @@ from tutorlib.jsonlines import Line
 from tutorlib.theory.noise import check_batch
 from tutorlib.theory.trade_off import StepTime, fit_step_time
 
+MIB = 2**20
+
+
+def amount(size: float) -> str:
+    """Bytes, and the same in the unit of the command line."""
+    return f"{size:,.0f} bytes ({size / MIB:,.3g} MiB)"
+
 
 @dataclass(frozen=True)
 class Scale:

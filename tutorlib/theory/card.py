@@ -2,15 +2,16 @@
 
 from dataclasses import dataclass, replace
 
-from tutorlib.theory.advice import Advice
+from tutorlib.errors import counted
+from tutorlib.theory.advice import MIB, Advice
 from tutorlib.theory.batch_statistics import ENOUGH
+from tutorlib.theory.card_of_clock import clock, seconds, with_loader
 from tutorlib.theory.card_of_run import hardly, noise, rate
 from tutorlib.theory.choice import SLACK, Choice
 from tutorlib.theory.flags import TRAINERS, flags
 
 FEW = 20  # updates an epoch
 EPOCHS = "EPOCHS"  # in what is pasted: an epoch may be two updates, and the length of training is the reader's
-MIB = 2**20
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,12 @@ def plan(advice: Advice, choice: Choice):
         f"The prediction is within 20 % of its least {good}; the ends of the noise scale's interval would {ends}.",
         "noise, clock",
     )
+    yield from seconds(choice)
+    yield from with_loader(advice, choice)
     if advice.examples:
         few, run = p.updates_per_epoch < FEW, f"{advice.steps[-1]:,}"
         yield (
-            f"Of {advice.examples:,} examples that makes {p.updates_per_epoch:,} updates an epoch"
+            f"Of {advice.examples:,} examples that makes {counted(p.updates_per_epoch, 'update')} an epoch"
             + (f"; the short run took {run}: set the length of training in updates." if few else "."),
             "length of the loader",
         )
@@ -103,25 +106,6 @@ def memory(advice: Advice, choice: Choice):
         yield f"Memory, not the clock, sets the micro-batch: {more}.", "memory, clock"
 
 
-def clock(advice: Advice, choice: Choice):
-    micro_batch = choice.plan.micro_batch
-    each = {m: seconds / m for m, seconds in zip(advice.sizes, advice.passes, strict=True)}
-    best = min(each, key=each.get)
-    now = (advice.seconds_of(micro_batch) - advice.update) / micro_batch
-    first = advice.sizes[0]
-    told = {first: each[first], micro_batch: now, best: each[best]}  # each size once
-    costs = [f"{1000 * s:,.3g} ms at micro-batch {m:,}{', the least' if m == best else ''}" for m, s in told.items()]
-    yield f"An example costs {'; '.join(costs)}.", "seconds of passes"
-    if best == advice.sizes[-1]:
-        yield f"Larger ones than {best:,} were not timed and may be cheaper still.", "seconds of passes"
-    if advice.loader_seconds > now:
-        yield (
-            f"The loader takes {1000 * advice.loader_seconds:,.3g} ms an example, longer than its passes: before any "
-            "batch, mend the loader, with worker processes say (num_workers).",
-            "seconds of reading",
-        )
-
-
 def watch(advice: Advice, choice: Choice):
     more = ", the running statistics' error on held-out data" if advice.coupled else ""
     yield (
@@ -138,8 +122,8 @@ def unknown(advice: Advice, choice: Choice):
     yield "The noise of later training is not known: the short run ends early.", "no measurement"
     if advice.optimizer != "SGD":
         yield (
-            f"The noise scale is SGD's; for {advice.optimizer} the bend was elsewhere in lesson 05, beyond "
-            "what it said.",
+            f"The noise scale is derived for SGD; {advice.optimizer} rescales gradients, and its critical batch may "
+            "lie outside the interval.",
             "no measurement",
         )
     if choice.plan.ranks > 1:

@@ -22,8 +22,9 @@ def hardly(advice: Advice):
 def noise(advice: Advice, choice: Choice):
     yield (
         f"Along {advice.steps[-1]:,} updates at batch {advice.batch:,} (loss {advice.losses[0]:.3g} to "
-        f"{advice.losses[-1]:.3g}) the noise scale predicts a critical batch of {advice.noise}; at that "
-        "batch a run takes twice the fewest steps, at twice the batch one and a half times, and more examples.",
+        f"{advice.losses[-1]:.3g}) the noise scale predicts a critical batch of {advice.noise}: there, twice the "
+        "batch saves a quarter of the updates and costs half as many examples again. It is an average over the run's "
+        "noise scales, each weighed by the progress of its steps.",
         f"{advice.draws} gradients at {len(advice.steps)} steps",
     )
     yield from spread(advice)

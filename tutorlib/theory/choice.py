@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from tutorlib.errors import Refused
-from tutorlib.theory.advice import Advice
+from tutorlib.theory.advice import Advice, amount
 from tutorlib.theory.batch_statistics import ENOUGH
 from tutorlib.theory.noise import check_batch
 from tutorlib.theory.plan import Plan
@@ -19,7 +19,8 @@ class Choice:
 
     ``times`` (batch → time to a target over the least) is a prediction: (1 + B_crit/B) · t(B). ``limited`` says that
     memory, not the clock, set the micro-batch. ``chosen`` is the batch that the prediction prefers, whatever is wanted;
-    ``time`` that of the plan.
+    ``time`` that of the plan. ``loaded`` is ``times``, the plan's batch among them, with the loader's seconds added:
+    t(B) + its seconds an example times a rank's share of B, over the least of these.
     """
 
     plan: Plan
@@ -29,25 +30,30 @@ class Choice:
     least: int
     most: int
     limited: bool
+    loaded: dict[int, float]
 
     @property
     def as_good(self) -> tuple[int, int]:
         """The smallest and the largest batch within :data:`SLACK` of the least time."""
-        good = [batch for batch, time in self.times.items() if time <= SLACK]
-        return min(good), max(good)
+        return min(self.good), max(self.good)
+
+    @property
+    def good(self) -> list[int]:
+        return [batch for batch, time in self.times.items() if time <= SLACK]
 
 
 def choose_plan(advice: Advice, ranks: int = 1, memory: float | None = None, wanted: int | None = None) -> Choice:
     """The plan that ``advice`` leads to on ``ranks`` with ``memory`` bytes on each, or the one for a ``wanted`` batch.
 
     Batches are powers of two times the ranks. Moving gradients between ranks is taken to cost nothing, and every
-    batch to have a rate of its own. Raises ``ValueError`` where not one example fits, or ranks do not divide the batch.
+    batch to have a rate of its own. Raises ``ValueError`` where not one example fits, ranks do not divide the batch, or
+    an epoch has fewer examples.
     """
-    check_wanted(wanted, ranks)
+    check_wanted(wanted, ranks, advice.examples)
     largest, free = advice.largest_in(memory), advice.sizes[-1]
     if not largest:
         raise Refused(
-            f"memory is {memory:,.0f} bytes, and a step needs {max(advice.floor_bytes, advice.fixed_bytes):,.0f} "
+            f"memory is {amount(memory)}, and a step needs {amount(max(advice.floor_bytes, advice.fixed_bytes))} "
             "before the first example; allowed: more than that. Make the model or the optimizer's state smaller"
         )
     least, most = ranks * advice.sizes[0], advice.examples or MOST
@@ -65,6 +71,8 @@ def choose_plan(advice: Advice, ranks: int = 1, memory: float | None = None, wan
     chosen = best(noise.middle)
     batch = chosen if wanted is None else wanted
     parts = fastest_pieces(advice, batch, ranks, largest)
+    steps = {b: 1 + noise.middle / b for b in sorted({*batches, batch})}
+    with_loader = {b: steps[b] * (seconds(b) + b / ranks * advice.loader_seconds) for b in steps}
     best_time = (1 + noise.middle / chosen) * seconds(chosen)
     return Choice(
         Plan(advice.examples or batch, *parts, ranks),
@@ -74,11 +82,14 @@ def choose_plan(advice: Advice, ranks: int = 1, memory: float | None = None, wan
         best(noise.low),
         best(noise.high or math.inf),
         fastest_pieces(advice, wanted or best(noise.middle, largest=free), ranks, free)[0] > largest,
+        {b: time / min(with_loader.values()) for b, time in with_loader.items()},
     )
 
 
-def check_wanted(wanted: int | None, ranks: int) -> None:
-    if check_batch(ranks, name="ranks") and wanted is not None and check_batch(wanted, name="wanted") % ranks:
+def check_wanted(wanted: int | None, ranks: int, examples: int | None = None) -> None:
+    if wanted is not None:
+        check_batch(wanted, examples, "wanted", "the examples of an epoch")
+    if check_batch(ranks, name="ranks") and wanted is not None and wanted % ranks:
         raise Refused(f"wanted is {wanted}; allowed: a multiple of {ranks} ranks. Change either")
 
 

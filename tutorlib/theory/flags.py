@@ -116,6 +116,14 @@ TRAINERS = {
 }
 
 
+def trainer_named(text: str) -> str:
+    """The one of :data:`TRAINERS` that begins with ``text``, in any case. Raises ``ValueError`` with all names."""
+    found = [name for name in TRAINERS if text and name.lower().startswith(text.lower())]
+    if len(found) != 1:
+        raise Refused(f"trainer is {text!r}; allowed: {', '.join(TRAINERS)}, or how one of these begins")
+    return found[0]
+
+
 def flags(plan: Plan, trainer: str, epochs: str | None = None) -> str:
     """The plan as text to paste for one of :data:`TRAINERS`. Its window is the trainer's, whatever the plan's is.
 
