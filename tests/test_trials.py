@@ -1,5 +1,7 @@
 """The runs of lesson 01 on a small scale, and the command line that repeats them."""
 
+import dataclasses
+
 import pytest
 
 from tutorlib import __main__ as command_line
@@ -40,6 +42,19 @@ def test_the_verdict_table_counts_how_often_each_verdict_survives(monkeypatch, c
     command_line.main(["verdicts", "--seeds", "2"])
     out = capsys.readouterr().out
     assert out.count("\n") == 7 and "D0-08" in out and "/2" in out
+
+
+def test_a_row_without_a_number_is_counted_like_the_others(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("TUTORLIB_CACHE", str(tmp_path))
+    small = WALK.at(seeds=2, held={**WALK.held, "examples": 128, "destination_steps": 2})
+
+    def judge(records):
+        (first, *_) = lesson.walk_verdicts(records)
+        return [dataclasses.replace(first, estimate=None, low=None, high=None)]
+
+    monkeypatch.setattr(lesson, "VERDICTS", (((small,), judge),))
+    command_line.main(["verdicts", "--seeds", "2"])
+    assert "2/2    no number, no number" in capsys.readouterr().out
 
 
 def test_zero_seeds_are_refused_in_one_sentence(capsys):
