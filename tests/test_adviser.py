@@ -224,7 +224,7 @@ HOSTILE = {
     "a maker that fails": (small, cross_entropy, loader, {"optimizer": lambda p: SGD(p, lr=-1)}, "optimizer failed"),
     "LBFGS": (small, cross_entropy, loader, {"optimizer": torch.optim.LBFGS}, "optimizer makes an LBFGS, whose step"),
     "all dropped": (small, cross_entropy, lambda: loader(batch=512, drop_last=True), {}, "0 examples, and drop_last"),
-    "labels out of range": (small, cross_entropy, lambda: loader(out_of_range()), {}, "Target 5 is out of bounds"),
+    "labels out of range": (small, cross_entropy, lambda: loader(out_of_range()), {}, "Target . is out of bounds"),
     "no memory": (small, cross_entropy, loader, {"memory": -1.0}, "memory is -1 bytes"),
     "NaN memory": (small, cross_entropy, loader, {"memory": float("nan")}, "memory is nan bytes"),
     "a generator": (small, cross_entropy, lambda: iter(PAIR), {}, "can be read only once"),
