@@ -27,7 +27,7 @@ define install
 @$(BIN)/python -m pip install -q --no-compile -c constraints.txt -e ".[$(1)]" >$(VENV)/install.log 2>&1 || { \
 	echo "Could not install. pip said:"; grep ERROR $(VENV)/install.log | head -n 3; \
 	echo "If that speaks of a connection or of space: this needs the package index and 6 GB, then run make again. Else see $(VENV)/install.log."; exit 1; }
-@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >>$(VENV)/install.log 2>&1 || true
+@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib tutorlib >>$(VENV)/install.log 2>&1 || true
 @touch $@
 endef
 
