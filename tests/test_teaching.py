@@ -13,6 +13,9 @@ import nbformat
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "course"))
+import sheets as sheets_of  # noqa: E402
+
 LESSONS = {path.name[:2]: path for path in sorted((ROOT / "course").glob("[0-9]*_*.md"))}
 TEACHING = (ROOT / "course" / "teaching.md").read_text(encoding="utf-8")
 
@@ -265,6 +268,14 @@ def test_slides_load_nothing_from_elsewhere_and_give_no_answer_away(slides):
     assert not [address for address in addresses if not address.startswith(("reveal/", "data:"))]
     assert {"reveal/dist/reveal.js", "reveal/dist/theme/white.css"} <= addresses
     assert "@import" not in text and "Solution</summary>" not in text
+
+
+def test_slides_ask_a_bet_in_words_and_show_figures_and_verdicts_without_their_code(slides):
+    text = html.unescape(re.sub("<[^>]+>", "", (slides / f"{NOTEBOOKS[-1].stem}.slides.html").read_text("utf-8")))
+    cells = nbformat.read(NOTEBOOKS[-1], as_version=4).cells
+    asked = [sheets_of.asked(cell.source) for cell in cells if "predict" in cell.metadata.get("tags", [])]
+    assert len(asked) > 1 and all(question in text and choices in text for question, choices in asked)
+    assert "Prediction(" not in text and "show_verdicts(" not in text and "import torch" in text
 
 
 def test_slides_have_a_section_for_every_heading_words_for_every_picture_and_formulas_without_a_script(slides):

@@ -31,9 +31,9 @@ def counted(count: int, thing: str) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """ "RuntimeError: what it says", without the lines that follow."""
+    """ "RuntimeError: what it says", without the lines that follow and its full stop."""
     said = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {said[0]}" if said else type(error).__name__
+    return f"{type(error).__name__}: {said[0].rstrip('.')}" if said else type(error).__name__
 
 
 @contextmanager

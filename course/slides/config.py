@@ -53,8 +53,8 @@ class Deck(Preprocessor):
                 short = False
                 if "explain" not in tags and shows(cell):
                     cell.metadata["transient"] = {"remove_source": True}
-                for table in (output["data"] for output in cell.outputs if "text/html" in output.get("data", {})):
-                    table["text/html"] = table["text/html"].replace("<table>", f"<table class='{' '.join(tags)}'>")
+                for output in cell.outputs if "verdict" in tags else ():
+                    output.data["text/html"] = output.data["text/html"].replace("<table>", "<table class='verdict'>")
             folded = {"hint", "solution", "colab"} & tags
             cell.metadata["slideshow"] = {"slide_type": "skip" if folded else kind}
         return notebook, resources

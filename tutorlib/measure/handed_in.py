@@ -2,6 +2,7 @@
 
 import copy
 import importlib
+import operator
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -93,11 +94,14 @@ def imported(name: str) -> Callable:
     return made
 
 
-def handed_in(name: str) -> tuple:
-    """(model, loss, loader), or these and the optimizer, from ``package.module:function``."""
-    function, takes = imported(name), "(model, loss, loader) or (model, loss, loader, optimizer)"
+def handed_in(name: str, third: str = "loader", call: Callable = operator.call) -> tuple:
+    """(model, loss, loader), or these and the optimizer, from ``package.module:function``.
+
+    ``third`` says in refusals what may stand in the loader's place; ``call(function)`` is how the function is called.
+    """
+    function, takes = imported(name), f"(model, loss, {third}) or (model, loss, {third}, optimizer)"
     with refusing(name, f"a function without arguments that returns {takes}. Call it by hand"):
-        answer = function()
+        answer = call(function)
     if not isinstance(answer, tuple) or len(answer) not in (3, 4):
         got = counted(len(answer), "thing") if isinstance(answer, tuple) else kind(answer)
         raise Refused(f"{name} returns {got}; allowed: {takes}")

@@ -9,8 +9,10 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.modules.conv import _ConvNd
 
-from tutorlib.errors import Refused
-from tutorlib.measure.handed_in import imported, pair
+from tutorlib.errors import Refused, first_line
+from tutorlib.measure.first_pass import optimizer_name
+from tutorlib.measure.guards import check_model
+from tutorlib.measure.handed_in import handed_in, pair
 from tutorlib.measure.memory.line import PeakLine, growing, peak_line
 from tutorlib.measure.memory.predict import predict
 from tutorlib.measure.memory.target import TARGETS
@@ -39,7 +41,7 @@ def named(name: str, time: int = 1024, **options) -> tuple[nn.Module, Callable, 
     ``time`` is the length of a text; ``options`` go to the transformer (attention, checkpointing).
     """
     if ":" in name:
-        return handed_in(name)[:3]
+        return own(name)[:3]
     known = {**SHAPES, **PICTURES}
     shape = choose(known, name, "model")
     with torch.device("meta"):
@@ -50,27 +52,23 @@ def named(name: str, time: int = 1024, **options) -> tuple[nn.Module, Callable, 
         return (GPT2 if isinstance(shape, GPT2Shape) else Llama)(shape, **options), next_token_loss, tokens
 
 
-def handed_in(name: str) -> tuple[nn.Module, Callable, tuple, Callable | None]:
+def own(name: str) -> tuple[nn.Module, Callable, tuple, Callable | None]:
     """What the function returns for the adviser will do: of a loader the first batch, and the optimizer if it says."""
-    made = imported(name)
-    try:
-        with torch.device("meta"):
-            answer = made()
-    except (RuntimeError, NotImplementedError, TypeError):  # it reads values, which meta tensors do not have
-        answer = made()
-    if not isinstance(answer, tuple) or len(answer) not in (3, 4) or not isinstance(answer[0], nn.Module):
-        got = "nothing (None)" if answer is None else f"a {type(answer).__name__}"
-        got = f"{len(answer)} thing(s)" if isinstance(answer, tuple) else got
-        raise Refused(
-            f"{name} returns {got}; allowed: (model, loss, (inputs, targets)), or with a loader of such pairs in its "
-            "place, and the model a torch.nn.Module"
-        )
-    model, loss, batch, maker = (*answer, None)[:4]
+    model, loss, batch, maker = (*handed_in(name, "(inputs, targets) or a loader of such pairs", on_meta), None)[:4]
+    check_model(model)
     if isinstance(batch, Iterable) and not isinstance(batch, tuple | torch.Tensor):
         if (given := next(iter(batch), None)) is None:
             raise Refused(f"loader of {name} gave nothing; allowed: one that gives at least one pair (inputs, targets)")
         batch = pair(given)
     return model, loss, batch, maker
+
+
+def on_meta(function: Callable):
+    try:
+        with torch.device("meta"):
+            return function()
+    except (RuntimeError, NotImplementedError, TypeError):  # it reads values, which meta tensors do not have
+        return function()
 
 
 def report(
@@ -91,9 +89,12 @@ def report(
     """
     given = {option: value for option, value in {"time": time, **options}.items() if value is not None}
     check_options(name, given)
-    model, loss, batch, own = handed_in(name) if ":" in name else (*named(name, **given), None)
-    device, asked = choose(TARGETS, target, "target"), optimizer or "AdamW"
-    maker = choose(OPTIMIZERS, asked, "optimizer") if optimizer or own is None else own
+    model, loss, batch, theirs = own(name) if ":" in name else (*named(name, **given), None)
+    device = choose(TARGETS, target, "target")
+    if optimizer or theirs is None:
+        used, maker = optimizer or "AdamW", choose(OPTIMIZERS, optimizer or "AdamW", "optimizer")
+    else:
+        used, maker = optimizer_name(theirs, model), theirs
 
     @functools.cache
     def at(size: int):
@@ -103,10 +104,9 @@ def report(
         except Refused:
             raise
         except Exception as error:  # of the model's own code
-            said = (str(error).splitlines() or [""])[0].rstrip(".")
             alone = size == 1 and any(batch_norms(model))
             raise Refused(
-                f"{name} ends at micro-batch {size} with {type(error).__name__}: {said}; allowed: a model and a batch "
+                f"{name} ends at micro-batch {size} with {first_line(error)}; allowed: a model and a batch "
                 "that make a loss" + ". BatchNorm after a linear layer needs --micro-batch 2 or more" * alone
             ) from error
 
@@ -115,9 +115,7 @@ def report(
     answer = {
         "model": name,
         "micro_batch": micro_batch,
-        "optimizer": type(maker([p for p in model.parameters() if p.requires_grad])).__name__
-        if maker is own
-        else asked,
+        "optimizer": used,
         "parameters": sum(p.numel() for p in model.parameters()),
         "peak": trace.peak,
         "reserved": trace.reserved,
@@ -151,7 +149,8 @@ def fitting(at: Callable[[int], Trace], line: PeakLine, room: float) -> int:
     Where the line holds, one step down its slope is enough. Where it was fitted to another place than the one that
     peaks here, the step overshoots. But peaks are the largest of several lines, so convex in the batch: between one
     that fits and one that does not, the batch at which their chord reaches ``room`` fits too, but for the segments in
-    which memory is reserved. The answer is then within a fiftieth of the largest.
+    which memory is reserved. The answer is then within a fiftieth of the largest, or what eight
+    predictions found.
     """
     good, bad = 0, max(1, line.largest(room))
     low, high = float(line.bytes(0)), at(bad).reserved

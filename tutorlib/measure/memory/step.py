@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from tutorlib.errors import Refused
+from tutorlib.errors import Refused, first_line, kind
 from tutorlib.measure.memory.ledger import Ledger
 
 # The dtype that parameters are kept in (None: their own) and the one that autocast computes in.
@@ -67,9 +67,8 @@ def value_of(loss: Callable, outputs, targets):
     except (AttributeError, TypeError) as error:
         if tensors(outputs):
             raise
-        got = "nothing (None)" if outputs is None else f"a {type(outputs).__name__}"
         raise Refused(
-            f"model returned {got}, and the loss ended with {type(error).__name__}: {error}; allowed: a tensor, a "
+            f"model returned {kind(outputs)}, and the loss ended with {first_line(error)}; allowed: a tensor, a "
             "tuple or dict of them, or a loss that takes what it returns"
         ) from error
 
