@@ -13,7 +13,7 @@ import pytest
 
 from tutorlib.__main__ import LESSONS, main
 from tutorlib.commands import ledger
-from tutorlib.commands.ledger_page import page, summary, survived, table
+from tutorlib.commands.ledger_page import page, summary, table
 from tutorlib.errors import Refused
 from tutorlib.records import Experiment, Machine, Verdict, grid
 from tutorlib.results import Results
@@ -285,9 +285,10 @@ def test_what_other_seeds_do_not_settle_is_inconclusive_in_the_ledger_too(monkey
     told = Repeats("00", "D0-06", one.verdict.says, one.verdict.measured, {"holds": 11, "does not hold": 9}, "a CPU")
     monkeypatch.setattr("tutorlib.verdicts.repeats.shipped", lambda: (told,))
     assert states([one])["D0-06"] == "inconclusive at this budget"
-    at = ("00", "D0-06", one.verdict.says, one.verdict.measured)
-    assert survived(one, {at: told}) == "11 of 20" and survived(one, {}) == "not repeated"
-    assert survived(row("D0-06", "does not hold", lesson="00"), {at: told}) == "9 of 20"
+    other = row("D0-08", "holds", lesson="00")
+    told_of_one, told_of_other = (line for line in page([one, other], LESSONS).splitlines() if r"a \| slope" in line)
+    assert "| 20 other base seeds said: holds 11, does not hold 9 (this run alone: holds) |" in told_of_one
+    assert "| not repeated |" in told_of_other
 
 
 def test_no_table_of_the_page_is_torn_by_what_a_row_says():

@@ -30,21 +30,20 @@ def test_nineteen_of_twenty_settle_a_verdict_and_eighteen_do_not(same, settled):
     assert after.verdict == ("holds if" if settled else INCONCLUSIVE)
     assert after.condition == (ROW.condition if settled else "")
     assert (after.estimate, after.low, after.high) == (ROW.estimate, ROW.low, ROW.high)
-    assert after.held.startswith("one net; 20 other base seeds said: ") and f"holds if {same}" in after.held
-    assert ("this run alone: holds if" in after.held) is not settled
+    assert after.held == "one net"
+    said = "20 of 20 other base seeds agree" if same == 20 else f"holds if {same}"
+    assert said in after.other_seeds and ("this run alone: holds if" in after.other_seeds) is not settled
 
 
 def test_a_settled_row_keeps_what_this_run_says_even_where_the_others_said_something_else():
     (after,) = settle([said("does not hold")], [repeated(holds_if=20)])
-    assert after.verdict == "does not hold"
+    assert after.verdict == "does not hold" and after.other_seeds == "20 other base seeds said: holds if 20"
 
 
 def test_a_row_that_was_never_repeated_or_is_worded_differently_stays_as_it_is():
     assert settle([ROW], []) == [ROW]
-    assert (
-        settle([dataclasses.replace(ROW, measured="another slope")], [repeated(holds=10, does_not_hold=10)])[0].held
-        == "one net"
-    )
+    other = dataclasses.replace(ROW, measured="another slope")
+    assert settle([other], [repeated(holds=10, does_not_hold=10)]) == [other]
 
 
 def test_words_are_counted_row_by_row():

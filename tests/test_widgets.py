@@ -1,6 +1,7 @@
 """Every control of every panel, driven to both ends and the middle; a swallowed callback error fails the test."""
 
 import itertools
+import re
 import time
 
 import pytest
@@ -10,7 +11,7 @@ from panels import ends_and_middle, idle_controls
 from tutorlib.errors import Refused
 from tutorlib.experiments import measure_the_noise
 from tutorlib.plots.race_panel import AXES
-from tutorlib.records import Experiment
+from tutorlib.records import Experiment, Verdict
 from tutorlib.results import Results
 from tutorlib.store import Store
 from tutorlib.study import study
@@ -23,7 +24,7 @@ from tutorlib.widgets.predict import Prediction
 from tutorlib.widgets.race_two_speeds import DEVICES, RacePanel
 from tutorlib.widgets.run import Progress, run, sentence
 from tutorlib.widgets.show import WIDGET_VIEW
-from tutorlib.widgets.verdicts import lines, show_verdicts
+from tutorlib.widgets.verdicts import lines, show_verdicts, table
 
 
 @pytest.mark.parametrize("panel_type", PANELS)
@@ -130,6 +131,22 @@ def test_verdicts_are_shown_with_claim_word_and_interval(tmp_path):
     for verdict in verdicts:
         assert verdict.claim in shown.html and verdict.verdict in shown.html
         assert f"{verdict.claim:<6} {verdict.verdict}" in lines(verdicts)
+
+
+def verdict(held: str, would_change: str) -> Verdict:
+    return Verdict("D0-06", "it <says>", "holds", "a slope", 1.0, 0.5, 2.0, held, would_change)
+
+
+def test_a_table_says_once_what_rows_in_a_row_share():
+    """What was held stands above its rows; what would have changed them, beside the first of those that share it."""
+    rows = [verdict("one net", "a"), verdict("one net", "a"), verdict("one net", "b"), verdict("two nets", "b")]
+    told = table([*rows, verdict("one net", "b")], "measured")
+    assert re.findall(r"(Held: [a-z ]+|rowspan='\d')(?:><small>(.))?", told) == [
+        *(("Held: one net", ""), ("rowspan='2'", "a"), ("rowspan='1'", "b")),
+        *(("Held: two nets", ""), ("rowspan='1'", "b")),
+        *(("Held: one net", ""), ("rowspan='1'", "b")),
+    ]
+    assert told.count("it &lt;says&gt;") == 5
 
 
 def race_values():

@@ -172,7 +172,8 @@ class Verdict(Line):
     """What a measurement says about one claim.
 
     ``low`` and ``high`` bound the 95 % interval of ``estimate``, all ``None`` where none is bounded;
-    ``held`` is the caveat and ``would_change`` the result that would have changed the conclusion.
+    ``held`` is the caveat and ``would_change`` the result that would have changed the conclusion. ``other_seeds`` is
+    what the same measurement said under other base seeds, where :mod:`tutorlib.verdicts.repeats` knows.
     """
 
     claim: str
@@ -185,6 +186,7 @@ class Verdict(Line):
     held: str
     would_change: str
     condition: str = ""
+    other_seeds: str = ""
 
     def __post_init__(self):
         if self.verdict not in VERDICTS:

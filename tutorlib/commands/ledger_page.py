@@ -5,7 +5,6 @@ from types import ModuleType
 
 from tutorlib.verdicts.documents import DOCUMENTS, NOT_JUDGED, claims, gloss
 from tutorlib.verdicts.ledger import Entry, counts, states, verdicts
-from tutorlib.verdicts.repeats import shipped
 from tutorlib.widgets.verdicts import SIGNS, interval
 
 HEAD = """\
@@ -113,7 +112,6 @@ def overview(document: str, found: dict[str, dict]) -> str:
 def details(rows: list[Entry], lessons: dict, document: str) -> str:
     """Every row of a document's claims in the order of the claims, and of the lessons within a claim."""
     chosen = [pair for pair in zip(rows, verdicts(rows), strict=True) if pair[0].verdict.claim.startswith(document)]
-    repeats = {(r.lesson, r.claim, r.says, r.measured): r for r in shipped()}
     lines = []
     for row, said in sorted(chosen, key=lambda pair: pair[0].verdict.claim):
         word = f"{SIGNS[said.verdict]} **{said.verdict}**" + (f" {said.condition}" if said.condition else "")
@@ -127,7 +125,7 @@ def details(rows: list[Entry], lessons: dict, document: str) -> str:
                 interval(said),
                 link(row.lesson, lessons),
                 min(row.seeds),
-                survived(row, repeats),
+                said.other_seeds or "not repeated",
                 small,
             )
         )
@@ -135,11 +133,3 @@ def details(rows: list[Entry], lessons: dict, document: str) -> str:
         ("claim", "it says", "verdict", "measured", "estimate [95 %]", "lesson", "seeds", "other seeds", "small print"),
         lines,
     )
-
-
-def survived(row: Entry, repeats: dict) -> str:
-    """Under how many other base seeds the row said the same as in this run."""
-    verdict = row.verdict
-    if known := repeats.get((row.lesson, verdict.claim, verdict.says, verdict.measured)):
-        return f"{known.words.get(verdict.verdict, 0)} of {sum(known.words.values())}"
-    return "not repeated"

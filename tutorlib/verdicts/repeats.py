@@ -46,7 +46,7 @@ def counted(lesson: str, rounds: Iterable[list[Verdict]], machine: str) -> list[
 
 
 def settle(verdicts: list[Verdict], known: Iterable[Repeats] | None = None) -> list[Verdict]:
-    """The same verdicts, *inconclusive at this budget* where other seeds did not settle them; the small print says so.
+    """The same verdicts, *inconclusive at this budget* where other seeds did not settle them, with what those said.
 
     ``known`` is what ships with the package unless it is given; a verdict that was never repeated stays as it is.
     """
@@ -57,12 +57,14 @@ def settle(verdicts: list[Verdict], known: Iterable[Repeats] | None = None) -> l
 def _settled(verdict: Verdict, repeats: Repeats | None) -> Verdict:
     if repeats is None:
         return verdict
-    counts = ", ".join(f"{word} {count}" for word, count in sorted(repeats.words.items(), key=lambda item: -item[1]))
-    held = f"{verdict.held}; {sum(repeats.words.values())} other base seeds said: {counts}"
+    total, counts = sum(repeats.words.values()), sorted(repeats.words.items(), key=lambda item: -item[1])
+    told = f"{total} other base seeds said: {', '.join(f'{word} {count}' for word, count in counts)}"
+    if repeats.words.get(verdict.verdict) == total:
+        told = f"{total} of {total} other base seeds agree"
     if repeats.settled:
-        return replace(verdict, held=held)
+        return replace(verdict, other_seeds=told)
     alone = f" (this run alone: {verdict.verdict})" if verdict.verdict != INCONCLUSIVE else ""
-    return replace(verdict, verdict=INCONCLUSIVE, condition="", held=held + alone)
+    return replace(verdict, verdict=INCONCLUSIVE, condition="", other_seeds=told + alone)
 
 
 @functools.cache

@@ -2,11 +2,13 @@
 
 import html
 import sys
+from itertools import groupby
 
 from tutorlib.records import Verdict
 from tutorlib.verdicts.repeats import settle
 from tutorlib.widgets.show import Shown, number
 
+LEFT = "style='text-align:left;vertical-align:top'"
 SIGNS = {"holds": "✓", "holds if": "✓", "does not hold": "✗", "inconclusive at this budget": "?"}
 
 
@@ -52,22 +54,25 @@ def show_verdicts(
 
 
 def table(verdicts: list[Verdict], measured: str) -> str:
-    rows = "".join(
-        "<tr>"
-        + "".join(
-            f"<td style='text-align:left;vertical-align:top'>{cell}</td>"
-            for cell in (
-                f"<code style='white-space:nowrap'>{v.claim}</code>",
-                f"“{html.escape(v.says)}”<br><small>{html.escape(v.measured)}</small>",
-                f"{interval(v)}",
-                f"<b>{SIGNS[v.verdict]}</b>&nbsp;{v.verdict}" + (f" {html.escape(v.condition)}" if v.condition else ""),
-                f"<small>held: {html.escape(v.held)}<br>would have changed it: {html.escape(v.would_change)}</small>",
-            )
-        )
-        + "</tr>"
-        for v in verdicts
+    """Rows under a line that says what was held; what would have changed them is said once for rows that share it."""
+    titles = ("claim", "it says", measured, "verdict", "would have changed it")
+    body = ""
+    for held, rows in groupby(verdicts, key=lambda v: v.held):
+        body += f"<tr><td {LEFT} colspan='{len(titles)}'><small>Held: {html.escape(held)}</small></td></tr>"
+        for change, alike in groupby(rows, key=lambda v: v.would_change):
+            first, *others = map(cells, alike)
+            change = f"<td {LEFT} rowspan='{1 + len(others)}'><small>{html.escape(change)}</small></td>"
+            body += "".join(f"<tr>{row}</tr>" for row in (first + change, *others))
+    head = "".join(f"<th style='text-align:left'>{title}</th>" for title in titles)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def cells(verdict: Verdict) -> str:
+    word = f"<b>{SIGNS[verdict.verdict]}</b>&nbsp;{verdict.verdict} {html.escape(verdict.condition)}".rstrip()
+    told = (
+        f"<code style='white-space:nowrap'>{verdict.claim}</code>",
+        f"“{html.escape(verdict.says)}”<br><small>{html.escape(verdict.measured)}</small>",
+        interval(verdict),
+        word + f"<br><small>{verdict.other_seeds}</small>" * bool(verdict.other_seeds),
     )
-    head = "".join(
-        f"<th style='text-align:left'>{h}</th>" for h in ("claim", "it says", measured, "verdict", "small print")
-    )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return "".join(f"<td {LEFT}>{cell}</td>" for cell in told)
