@@ -46,6 +46,7 @@ def test_the_two_roundings_solve_updates_per_epoch(kind):
 def test_a_wrong_count_of_updates_is_told_what_it_overlooked(wrong, words):
     check = check_updates_per_epoch(wrong)
     assert not check.solved and words in repr(check)
+    assert repr(check).count("an error of your code") <= 1, "said once"
 
 
 def stub(loader, model, optimizer, accumulation):

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tutorlib import progress
+from tutorlib.errors import first_line
 
 
 class Check:
@@ -39,6 +40,11 @@ def attempt(function: Callable, *arguments):
         return function(*arguments)
     except Exception as error:  # whatever a learner's code raises is shown, not thrown
         return error
+
+
+def failure(answer) -> str:
+    """What a learner is told of an error that :func:`attempt` caught; of an answer, nothing."""
+    return f"an error of your code, {first_line(answer)}" if isinstance(answer, Exception) else ""
 
 
 def check_two_batch(function: Callable) -> Check:
@@ -144,6 +150,6 @@ def _close(answer, expected) -> bool:
 
 
 def _shown(answer) -> str:
-    if isinstance(answer, Exception):
-        return f"an error of your code, {type(answer).__name__}: {answer}"
+    if failed := failure(answer):
+        return failed
     return "nothing" if answer is None else repr(answer)

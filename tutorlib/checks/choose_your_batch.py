@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tutorlib.checks import Check, attempt
+from tutorlib.checks import Check, attempt, failure
 
 BATCHES = tuple(2**k for k in range(13))
 FIXED, EACH = 0.010, 0.0005  # seconds of a pass: as dear as 20 examples, and one example
@@ -51,8 +51,8 @@ def fits(answer, expected: tuple) -> bool:
 
 
 def hint(answer, expected: tuple, critical: float, update: float, largest: int) -> str:
-    if isinstance(answer, Exception):
-        return f"an error of your code, {type(answer).__name__}: {answer}"
+    if failed := failure(answer):
+        return failed
     if not isinstance(answer, tuple) or len(answer) != 3:
         return f"you returned {answer!r}; three numbers are expected, batch, micro-batch, accumulation"
     batch, micro_batch, accumulation = answer

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tutorlib.checks import Check, attempt
+from tutorlib.checks import Check, attempt, failure
 from tutorlib.experiments import documents_table as table
 from tutorlib.results import Results
 from tutorlib.study import study
@@ -112,6 +112,6 @@ def is_number(answer) -> bool:
 
 
 def said(answer) -> str:
-    if isinstance(answer, Exception):
-        return f"an error of your code, {type(answer).__name__}: {answer}"
+    if failed := failure(answer):
+        return failed
     return "you returned nothing" if answer is None else f"you returned {answer!r}"

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tutorlib.checks import Check, attempt
+from tutorlib.checks import Check, attempt, failure
 from tutorlib.theory.tails import hill
 
 TOP = 100
@@ -16,7 +16,7 @@ def check_hill(function: Callable) -> Check:
     values = np.random.default_rng(0).standard_t(3, 2000)
     expected = hill(values, TOP).value
     answer = attempt(function, values.copy(), TOP)
-    failed = f"an error of your code, {type(answer).__name__}: {answer}" if isinstance(answer, Exception) else ""
+    failed = failure(answer)
     if not failed and (answer is None or np.ndim(answer)):
         failed = f"return one number; this is {'None' if answer is None else f'an array of shape {np.shape(answer)}'}"
     check.add("it runs", not failed, failed)

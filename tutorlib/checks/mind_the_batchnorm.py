@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable
 
-from tutorlib.checks import Check, attempt
+from tutorlib.checks import Check, attempt, failure
 
 
 def check_freeze_batchnorm(function: Callable) -> Check:
@@ -15,7 +15,7 @@ def check_freeze_batchnorm(function: Callable) -> Check:
     model = copy.deepcopy(before)
     answer = attempt(function, model)
     model = answer if isinstance(answer, torch.nn.Module) else model
-    failed = f"an error of your code, {type(answer).__name__}: {answer}" if isinstance(answer, Exception) else ""
+    failed = failure(answer)
     check.add("it runs", not failed, failed)
     if failed:
         return check

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from tutorlib.checks import Check, attempt
+from tutorlib.checks import Check, attempt, failure
 from tutorlib.theory.statistics import t_quantile
 
 WORDS = ("same", "different", "cannot say")
@@ -154,8 +154,8 @@ def _agree(answer, right: tuple[float, str]) -> bool:
 
 
 def _shown(answer) -> str:
-    if isinstance(answer, Exception):
-        return f"an error of your code, {type(answer).__name__}: {answer}"
+    if failed := failure(answer):
+        return failed
     return (
         f"({float(answer[0]):.3g}, {answer[1]!r})" if _word(answer) else "nothing" if answer is None else repr(answer)
     )
