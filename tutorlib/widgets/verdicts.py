@@ -8,7 +8,7 @@ from tutorlib.records import Verdict
 from tutorlib.verdicts.repeats import settle
 from tutorlib.widgets.show import Shown, number
 
-LEFT = "style='text-align:left;vertical-align:top'"
+CELL = "style='text-align:left;vertical-align:top;border-top:1px solid #8886'"
 SIGNS = {"holds": "✓", "holds if": "✓", "does not hold": "✗", "inconclusive at this budget": "?"}
 
 
@@ -58,10 +58,10 @@ def table(verdicts: list[Verdict], measured: str) -> str:
     titles = ("claim", "it says", measured, "verdict", "would have changed it")
     body = ""
     for held, rows in groupby(verdicts, key=lambda v: v.held):
-        body += f"<tr><td {LEFT} colspan='{len(titles)}'><small>Held: {html.escape(held)}</small></td></tr>"
+        body += f"<tr><td {CELL} colspan='{len(titles)}'><small>Held: {html.escape(held)}</small></td></tr>"
         for change, alike in groupby(rows, key=lambda v: v.would_change):
             first, *others = map(cells, alike)
-            change = f"<td {LEFT} rowspan='{1 + len(others)}'><small>{html.escape(change)}</small></td>"
+            change = f"<td {CELL} rowspan='{1 + len(others)}'><small>{html.escape(change)}</small></td>"
             body += "".join(f"<tr>{row}</tr>" for row in (first + change, *others))
     head = "".join(f"<th style='text-align:left'>{title}</th>" for title in titles)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
@@ -75,4 +75,4 @@ def cells(verdict: Verdict) -> str:
         interval(verdict),
         word + f"<br><small>{verdict.other_seeds}</small>" * bool(verdict.other_seeds),
     )
-    return "".join(f"<td {LEFT}>{cell}</td>" for cell in told)
+    return "".join(f"<td {CELL}>{cell}</td>" for cell in told)
