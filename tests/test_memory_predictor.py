@@ -676,6 +676,11 @@ def with_a_class():
     return nn.Linear, *mine()[1:]
 
 
+def frozen():
+    model, *rest = mine()
+    return model.requires_grad_(False), *rest
+
+
 def with_a_bad_rate():
     return *mine(), lambda parameters: torch.optim.SGD(parameters, lr=-1)
 
@@ -690,6 +695,7 @@ def with_a_bad_rate():
         ([f"{__name__}:raising"], "raising failed (RuntimeError: my own bug); allowed: a function without arguments"),
         ([f"{__name__}:asking"], "asking failed (TypeError: asking() missing 1 required"),
         ([f"{__name__}:with_a_class"], "model is a type; allowed: a torch.nn.Module"),
+        ([f"{__name__}:frozen"], "model has no trainable parameter; allowed: "),
         ([f"{__name__}:with_a_bad_rate"], "optimizer failed (ValueError: Invalid learning rate: -1)"),
         ([f"{__name__}:empty"], "empty gave nothing; allowed: one that gives at least one pair"),
         (["small_nets:normed"], "micro-batch 1 with ValueError: Expected more than 1 value per channel"),

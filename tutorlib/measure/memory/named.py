@@ -17,6 +17,7 @@ from tutorlib.measure.memory.line import PeakLine, growing, peak_line
 from tutorlib.measure.memory.predict import predict
 from tutorlib.measure.memory.target import TARGETS
 from tutorlib.measure.memory.trace import Trace
+from tutorlib.measure.per_example import trainable
 from tutorlib.nn.batchnorm import batch_norms
 from tutorlib.nn.models import next_token_loss
 from tutorlib.nn.transformers import GPT2, Llama
@@ -55,7 +56,7 @@ def named(name: str, time: int = 1024, **options) -> tuple[nn.Module, Callable, 
 def own(name: str) -> tuple[nn.Module, Callable, tuple, Callable | None]:
     """What the function returns for the adviser will do: of a loader the first batch, and the optimizer if it says."""
     model, loss, batch, maker = (*handed_in(name, "(inputs, targets) or a loader of such pairs", on_meta), None)[:4]
-    check_model(model)
+    trainable(check_model(model))
     if isinstance(batch, Iterable) and not isinstance(batch, tuple | torch.Tensor):
         if (given := next(iter(batch), None)) is None:
             raise Refused(f"loader of {name} gave nothing; allowed: one that gives at least one pair (inputs, targets)")
