@@ -47,6 +47,11 @@ def failure(answer) -> str:
     return f"an error of your code, {first_line(answer)}" if isinstance(answer, Exception) else ""
 
 
+def said(answer) -> str:
+    """What a learner's function did, in words: its error, or what it returned."""
+    return failure(answer) or ("you returned nothing" if answer is None else f"you returned {answer!r}")
+
+
 def check_two_batch(function: Callable) -> Check:
     """``function(small_sq, big_sq, small, big)`` → (tr Σ, |G|²), exact on the line |G|² + tr Σ/B."""
     check = Check("two-batch estimator")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tutorlib.checks import Check, attempt, failure
+from tutorlib.checks import Check, attempt, said
 from tutorlib.experiments import documents_table as table
 from tutorlib.results import Results
 from tutorlib.study import study
@@ -109,9 +109,3 @@ def is_names(answer) -> bool:
 
 def is_number(answer) -> bool:
     return isinstance(answer, int | float | np.number) and not isinstance(answer, bool)
-
-
-def said(answer) -> str:
-    if failed := failure(answer):
-        return failed
-    return "you returned nothing" if answer is None else f"you returned {answer!r}"

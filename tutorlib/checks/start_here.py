@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tutorlib.checks import Check, attempt, failure
+from tutorlib.checks import Check, attempt, failure, said
 from tutorlib.theory.plan import Plan
 
 # Wrong formulas that come to mind, by what each has overlooked: examples, micro_batch, accumulation, window → updates.
@@ -53,10 +53,6 @@ def trap(answer, case: list) -> str:
         if is_number(answer, int | float | np.number) and answer == formula(*case):
             return f"; {words}"
     return ""
-
-
-def said(answer) -> str:
-    return "you returned nothing" if answer is None else f"you returned {answer!r}"
 
 
 def check_mended_loop(function: Callable) -> Check:
