@@ -15,15 +15,16 @@ from tutorlib.verdicts.claims import CLAIMS
 
 ROOT = Path(__file__).resolve().parent.parent
 LOOK = """
-@page { size: A4; margin: 14mm }
-body { font: 10.5pt/1.35 sans-serif; max-width: 182mm; margin: auto }
+@page { size: A4; margin: 12mm }
+body { font: 10pt/1.3 "Liberation Sans", Arial, Helvetica, "DejaVu Sans Condensed", sans-serif }
+body { max-width: 186mm; margin: auto }
 section { break-after: page }
 section:last-child { break-after: auto }
 h1 { font-size: 15pt } h2 { font-size: 11pt; margin: 0 0 1mm } p { margin: 0 0 1mm }
-.bet { break-inside: avoid; margin-bottom: 4.5mm } .small { font-size: 8.5pt; color: #444 }
+.bet { break-inside: avoid; margin-bottom: 4mm } .small { font-size: 8.5pt; color: #444 }
 .write { margin-top: 3mm } .write b { display: inline-block; border-bottom: 1px solid; min-width: 24mm }
 .write b:last-child { min-width: 36mm }
-.words { columns: 2; font-size: 7.4pt; line-height: 1.25 } .words p { break-inside: avoid; margin: 0 0 0.6mm }
+.words { columns: 2; font-size: 7.1pt; line-height: 1.25 } .words p { break-inside: avoid; margin: 0 0 0.6mm }
 """
 
 
