@@ -38,9 +38,9 @@ lab: $(VENV)/lab
 	@$(BIN)/jupyter lab $$([ "$$(id -u)" = 0 ] && echo --allow-root) \
 		$$([ "$$(uname)" = Darwin ] || [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] || echo --no-browser) --LabApp.default_url=/lab/tree/$(START) $(LAB)
 
-# Three processes on two cores, for one of them waits for a browser or for a clock; what takes longest comes first.
+# What takes longest comes first. A third process would gain nothing: studies use both cores while a browser waits.
 test: $(VENV)/test
-	@$(BIN)/python -m pytest $(or $(ARGS),tests/browser lessons tests -n 3 --dist loadfile --no-loadscope-reorder)
+	@$(BIN)/python -m pytest $(or $(ARGS),tests/browser lessons tests -n 2 --dist loadfile --no-loadscope-reorder)
 
 lessons: $(VENV)/test
 	@$(BIN)/python course/build.py

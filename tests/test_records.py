@@ -278,32 +278,42 @@ def test_without_the_seed_in_together_a_group_is_one_seed():
     assert all([run.settings["rate"] for run in group] == [0.1, 0.2, 0.3] for group in groups)
 
 
-def test_a_group_is_eight_seeds_at_every_value_of_what_goes_together():
-    groups = WIDE.groups()
-    assert len(groups) == 3 * 2 and all(len(group) == 8 * 3 for group in groups)
+@pytest.mark.parametrize("base_seed", [2, 3])  # 3,000 is no multiple of sixteen
+def test_a_group_is_sixteen_seeds_at_every_value_of_what_goes_together(base_seed):
+    groups = WIDE.at(base_seed=base_seed).groups()
+    assert [len(group) for group in groups] == [16 * 3, 16 * 3, 8 * 3, 8 * 3]
     for number, group in enumerate(groups):
-        first = 2000 + 8 * (number // 2)
+        first, end = 1000 * base_seed + 16 * (number // 2), 1000 * base_seed + 24
         assert {run.settings["batch"] for run in group} == {(1, 8)[number % 2]}
         assert [(run.seed, run.settings["rate"]) for run in group] == list(
-            itertools.product(range(first, first + 8), (0.1, 0.2, 0.3))
+            itertools.product(range(first, min(first + 16, end)), (0.1, 0.2, 0.3))
         )
 
 
-@pytest.mark.parametrize("seeds", [1, 7, 8, 9, 16, 24])
+@pytest.mark.parametrize("seeds", [1, 15, 16, 17, 24, 32])
 @pytest.mark.parametrize("together", [(), ("rate",), ("seed",), ("seed", "rate"), ("batch", "seed", "rate", "draws")])
 def test_every_run_is_in_exactly_one_group_and_complete_seeds_come_first(together, seeds):
     experiment = WIDE.at(together=together, seeds=seeds)
     groups = experiment.groups()
     runs = [run for group in groups for run in group]
     assert len(runs) == len(experiment.runs()) and set(runs) == set(experiment.runs())
-    blocks = [run.seed // 8 if "seed" in together else run.seed for run in runs]
-    assert blocks == sorted(blocks)
+    first = [group[0].seed for group in groups]
+    assert first == sorted(first)
+    for group in groups:
+        assert len({run.seed for run in group}) <= 16
 
 
-@pytest.mark.parametrize("together", [("rate",), ("seed",), ("seed", "rate"), ("seed", "batch", "rate")])
-def test_more_seeds_are_more_groups_behind_the_same_ones(together):
-    few, many = (WIDE.at(together=together, seeds=seeds).groups() for seeds in (8, 24))
+@pytest.mark.parametrize("together, block", [(("rate",), 1), (("seed",), 16), (("seed", "rate"), 16)])
+def test_more_seeds_are_more_groups_behind_the_same_ones(together, block):
+    few, many = (WIDE.at(together=together, seeds=seeds).groups() for seeds in (block, 3 * block))
     assert many[: len(few)] == few and len(many) == 3 * len(few)
+
+
+@pytest.mark.parametrize("rates, seeds", [(1, 16), (4, 16), (5, 8), (30, 8)])
+def test_a_group_of_many_runs_a_seed_has_fewer_seeds(rates, seeds):
+    experiment = EXPERIMENT.at(points=grid(rate=tuple(range(rates))), together=("seed", "rate"), seeds=20)
+    sizes = [len(group) for group in experiment.groups()]
+    assert sizes[0] == rates * seeds and sum(sizes) == 20 * rates
 
 
 def test_a_grid_is_every_combination_with_the_last_axis_fastest():

@@ -29,7 +29,7 @@ from tutorlib.trials import Diverged
 from tutorlib.verdicts.measure_the_noise import RECORDED, VERDICTS
 
 TINY = Experiment("tiny", "?", "made.up", grid(batch=(1, 2)), "", held={"examples": 8}, seeds=3)
-MANY = TINY.at(points=grid(batch=(1, 2), rate=(0.1, 0.2)), together=("seed", "rate"), seeds=10)
+MANY = TINY.at(points=grid(batch=(1, 2), rate=(0.1, 0.2)), together=("seed", "rate"), seeds=18)
 REAL = VARIANCE.at(held={"examples": 1024, "draws": 2}, seeds=2)
 LOST = r"^a worker was lost.*what is measured is kept.*[Rr]un again"
 
@@ -205,12 +205,12 @@ def undisturbed_many(tmp_path, monkeypatch):
 def test_a_trial_of_many_gets_one_group_a_call_and_answers_run_by_run(tmp_path, monkeypatch):
     trial, into, seen = Together(monkeypatch), Store(tmp_path / "many.jsonl"), []
     done = study(MANY, "cpu", lambda *progress: seen.append(progress), into)
-    assert trial.calls == MANY.groups() and [len(call) for call in trial.calls] == [16, 16, 4, 4]
+    assert trial.calls == MANY.groups() and [len(call) for call in trial.calls] == [32, 32, 4, 4]
     assert [r.run for r in done.records] == MANY.runs()
     assert all(r["value"] == 10.0 * r.run.seed + r["rate"] for r in done.records)
-    assert [r["shared"] for r in done.records] == [16] * 32 + [4] * 8
+    assert [r["shared"] for r in done.records] == [32] * 64 + [4] * 8
     assert [r.run for r in into.load()] == [run for group in MANY.groups() for run in group]
-    assert seen == [(0, 40), (16, 40), (32, 40), (36, 40), (40, 40)]
+    assert seen == [(0, 72), (32, 72), (64, 72), (68, 72), (72, 72)]
 
 
 def test_one_run_of_a_group_can_diverge_alone(tmp_path, monkeypatch):
@@ -228,7 +228,7 @@ def test_one_run_of_a_group_can_diverge_alone(tmp_path, monkeypatch):
 def test_what_ends_a_whole_group_is_the_outcome_of_each_of_its_runs(tmp_path, monkeypatch, error, outcome):
     Together(monkeypatch, n2=error)
     done = study(MANY, "cpu", records=Store(tmp_path / "many.jsonl"))
-    assert len(done.records) == 40 and not done.stopped
+    assert len(done.records) == 72 and not done.stopped
     for r in done.records:
         assert (r.outcome, bool(r.values)) == ((outcome, False) if r.run in MANY.groups()[1] else ("ok", True))
 
@@ -239,7 +239,7 @@ def test_any_other_error_of_a_group_is_raised_and_earlier_groups_are_kept(tmp_pa
     into = Store(tmp_path / "many.jsonl")
     with pytest.raises(type(error), match=str(error)):
         study(MANY, "cpu", records=into)
-    assert len(into.load()) == 32
+    assert len(into.load()) == 64
 
 
 @pytest.mark.parametrize("change", [lambda answers: answers[:-1], lambda answers: [*answers, answers[0]]])
@@ -248,7 +248,7 @@ def test_a_trial_of_many_that_answers_for_too_few_or_too_many_is_refused(tmp_pat
     into = Store(tmp_path / "many.jsonl")
     with pytest.raises(ValueError):
         study(MANY, "cpu", records=into)
-    assert len(into.load()) == 16
+    assert len(into.load()) == 32
 
 
 @pytest.mark.parametrize("answer", [None, 1.5, Diverged], ids=str)
@@ -260,7 +260,7 @@ def test_an_answer_that_is_no_answer_is_never_taken_for_lack_of_memory(tmp_path,
     assert into.load() == []
 
 
-@pytest.mark.parametrize("lost", [0, 15, 16, 33, 39])
+@pytest.mark.parametrize("lost", [0, 31, 32, 65, 71])
 def test_a_group_with_a_run_missing_is_measured_whole_again_and_no_other(tmp_path, monkeypatch, lost):
     wanted = undisturbed_many(tmp_path, monkeypatch)
     into = Store(tmp_path / "many.jsonl")
@@ -270,10 +270,10 @@ def test_a_group_with_a_run_missing_is_measured_whole_again_and_no_other(tmp_pat
     done = study(MANY, "cpu", lambda *progress: seen.append(progress), into)
     gone = RunRecord.from_json(lines[lost]).run
     assert trial.calls == [group for group in MANY.groups() if gone in group]
-    assert said(done.records) == wanted and seen == [(39, 40), (40, 40)]
+    assert said(done.records) == wanted and seen == [(71, 72), (72, 72)]
 
 
-@pytest.mark.parametrize("whole", [0, 5, 16, 38])
+@pytest.mark.parametrize("whole", [0, 5, 32, 70])
 def test_a_file_cut_inside_a_line_is_finished_as_if_nothing_had_happened(tmp_path, monkeypatch, whole):
     wanted, into = undisturbed_many(tmp_path, monkeypatch), Store(tmp_path / "many.jsonl")
     lines = (tmp_path / "undisturbed.jsonl").read_text().splitlines(keepends=True)
@@ -292,7 +292,7 @@ def test_an_interrupt_between_groups_loses_no_group(tmp_path, monkeypatch, where
         if where == "report" and done == sizes[finished]:
             raise KeyboardInterrupt
 
-    sizes = [0, 16, 32, 36]
+    sizes = [0, 32, 64, 68]
     wanted = undisturbed_many(tmp_path, monkeypatch)
     into = Store(tmp_path / "many.jsonl")
     Together(monkeypatch, **({f"n{finished + 1}": KeyboardInterrupt()} if where == "trial" else {}))
@@ -511,7 +511,7 @@ def slow(runs, device):
 
 
 def deadly(runs, device):
-    kill_once(runs[0], 8, 32)
+    kill_once(runs[0], 16, 64)
     return slow(runs, device)
 
 
@@ -626,10 +626,10 @@ def test_a_study_stopped_on_dask_goes_on_at_once(tmp_path, cluster):
         if done >= 4:
             raise KeyboardInterrupt
 
-    experiment, mine = MANY.at(trial="made_up.slow", seeds=80), tmp_path / "mine.jsonl"
+    experiment, mine = MANY.at(trial="made_up.slow", seeds=160), tmp_path / "mine.jsonl"
     assert study(experiment, "cpu", stop, Store(mine), cluster.get_executor()).stopped
     again = study(experiment, "cpu", records=Store(mine), executor=cluster.get_executor())
-    assert len(again) == 320 and not again.stopped
+    assert len(again) == 640 and not again.stopped
 
 
 def test_a_lost_process_is_told_and_the_next_call_finishes(tmp_path, made_up, two_processes):
@@ -641,7 +641,7 @@ def test_a_lost_process_is_told_and_the_next_call_finishes(tmp_path, made_up, tw
         kept = said(Store(mine).load())
     done = study(experiment, "cpu", records=Store(mine), executor=two_processes)
     wanted = said(study(experiment, "cpu", records=Store(tmp_path / "undisturbed.jsonl")).records)
-    assert said(done.records) == wanted and len(kept) == 32 and all(one in wanted for one in kept)
+    assert said(done.records) == wanted and len(kept) == 64 and all(one in wanted for one in kept)
 
 
 def test_a_pool_that_broke_before_is_a_lost_worker_too(tmp_path, monkeypatch):
@@ -667,7 +667,7 @@ study(Experiment.from_json(experiment), "cpu", records=Store(path))
 
 @pytest.mark.parametrize(
     "experiment",
-    [VARIANCE.at(held={"examples": 1024, "draws": 4}, seeds=4), MANY.at(trial="made_up.slow", seeds=80)],
+    [VARIANCE.at(held={"examples": 1024, "draws": 4}, seeds=4), MANY.at(trial="made_up.slow", seeds=160)],
     ids=["a real experiment", "many runs at once"],
 )
 def test_a_study_killed_in_the_middle_is_finished_as_if_nothing_had_happened(tmp_path, made_up, experiment):

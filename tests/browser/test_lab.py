@@ -126,10 +126,11 @@ def moves(page, panel, control) -> bool:
         texts = [area.input_value() for area in panel.locator("textarea").all()]
         return panel.locator("img.widget-image").first.get_attribute("src"), sentences, texts
 
-    menu = control.evaluate("element => element.options?.length ?? 0")
-    for step in range(menu) if menu else ("ArrowRight", "ArrowLeft", "ArrowLeft"):
+    chosen, choices = control.evaluate("({selectedIndex, options}) => [selectedIndex, options?.length ?? 0]")
+    others = [index for index in range(choices) if index != chosen]
+    for step in others or ("ArrowRight", "ArrowLeft", "ArrowLeft"):
         before = shown()
-        if menu:
+        if others:
             control.select_option(index=step)
         else:
             control.press(step)

@@ -73,12 +73,12 @@ def fit(
 
 def pace(rate: float | Callable[[int], float], steps: int) -> list[float]:
     """The rate of every step; ``ValueError`` where it is not a finite number of at least 0."""
-    rates = [rate(step) for step in range(steps)] if callable(rate) else [rate] * steps
+    rates = [rate(step) for step in range(steps)] if callable(rate) else [rate]
     for step, value in enumerate(rates):
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
             at = f" at step {step}" if callable(rate) else ""
             raise Refused(f"rate is {value!r}{at}; allowed: a finite number of at least 0")
-    return rates
+    return rates if callable(rate) else rates * steps
 
 
 def batches(examples: int, batch: int, seed, device="cpu") -> Iterator[torch.Tensor]:
