@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import time
 
 import torch
 import torch.distributed as dist
@@ -26,6 +27,10 @@ def last_raises(device):
     if dist.get_rank():
         raise ZeroDivisionError("three apples\nfor nobody")
     dist.barrier()
+
+
+def nobody_answers(device):
+    time.sleep(600)
 
 
 def last_is_killed(device):
