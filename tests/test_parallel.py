@@ -1,5 +1,6 @@
 """Real processes: ranks add up to one big batch where they should, and however they end nothing is left behind."""
 
+import json
 import os
 import signal
 import subprocess
@@ -218,6 +219,16 @@ def test_a_rank_that_is_killed_is_one_sentence_and_its_children_end_too(groups):
     with pytest.raises(Refused, match=r"^rank 1 was ended by SIGKILL before it answered"):
         on_ranks([(asked.last_is_killed, {})])
     assert len(groups) == 2 and not left_behind(groups)
+
+
+def test_a_rank_that_is_killed_is_told_also_where_its_echo_on_another_comes_first(tmp_path):
+    store, said = dist.HashStore(), open(tmp_path / "said", "wb+")
+    store.set("fault", json.dumps({"sentence": "rank 0 raised RuntimeError", "out_of_memory": False}))
+    echo, killed = (subprocess.Popen(["sleep", seconds]) for seconds in ("0", "600"))
+    echo.wait()
+    threading.Timer(0.2, killed.kill).start()
+    told = parallel.reason([parallel.Rank(echo, said), parallel.Rank(killed, said)], store)
+    assert str(told).startswith("rank 1 was ended by SIGKILL before it answered")
 
 
 def test_ranks_that_do_not_answer_in_time_are_one_sentence(groups):

@@ -143,6 +143,7 @@ def end_all(all_ranks: list[Rank]) -> None:
 
 def reason(all_ranks: list[Rank], store: dist.Store) -> Exception:
     """Why a rank has ended: the cause and not its echo on the others, who only see a connection close."""
+    time.sleep(1)  # who is killed may be gone a moment after the connection that the others see close
     codes = {number: rank.process.poll() for number, rank in enumerate(all_ranks)}
     for rank, code in codes.items():
         if code is not None and code < 0:
