@@ -15,6 +15,7 @@ from tutorlib.measure.guards import check_model
 from tutorlib.measure.handed_in import handed_in, pair
 from tutorlib.measure.memory.line import PeakLine, growing, peak_line
 from tutorlib.measure.memory.predict import predict
+from tutorlib.measure.memory.stretched import same, stretched
 from tutorlib.measure.memory.target import TARGETS
 from tutorlib.measure.memory.trace import Trace
 from tutorlib.measure.per_example import trainable
@@ -130,7 +131,7 @@ def report(
         "convolutions": sum(isinstance(module, _ConvNd) for module in model.modules()),
     }
     if device.gpu_kernels:
-        answer["largest"] = {card: fitting(at, line, room * MIB) for card, room in CARDS.items()}
+        answer["largest"] = largest_on_cards(at, line, fitted)
     return answer
 
 
@@ -142,6 +143,19 @@ def check_options(name: str, given: dict) -> None:
             f"{option} is {value!r} for {name}, which does not take it; allowed: with {', '.join(SHAPES)}. Leave it "
             "out" + ", and make the model or the batch so in your function" * (":" in name)
         )
+
+
+def largest_on_cards(at: Callable[[int], Trace], line: PeakLine, sizes: tuple[int, int]) -> dict[str, int]:
+    """Card → its micro-batch, 0 if none: read off the traces at two ``sizes`` if they foretell others to the byte.
+
+    Those others are the traces at the smallest and the largest answer. If one is not as foretold, all are followed.
+    """
+    foretold = functools.cache(stretched(at, sizes))
+    found = {card: fitting(foretold, line, room * MIB) for card, room in CARDS.items()}
+    answers = [size for size in found.values() if size] or [1]
+    if all(same(foretold(size), at(size)) for size in (min(answers), max(answers))):
+        return found
+    return {card: fitting(at, line, room * MIB) for card, room in CARDS.items()}
 
 
 def fitting(at: Callable[[int], Trace], line: PeakLine, room: float) -> int:
