@@ -23,7 +23,7 @@ pytestmark = NEEDS_CHROMIUM
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """Notebook → its address in one JupyterLab with folders and a cache of its own; a file's name is its workspace."""
+    """Name and notebook → its address in one JupyterLab with folders and a cache of its own; a workspace for each."""
     folder = tmp_path_factory.mktemp("lab")
     settings = folder / "settings" / "@jupyterlab" / "apputils-extension"
     settings.mkdir(parents=True)
@@ -32,18 +32,22 @@ def lab(tmp_path_factory):
     folders = {f"JUPYTERLAB_{name.upper()}_DIR": str(folder / name) for name in ("settings", "workspaces")}
     options = ["--LabApp.expose_app_in_browser=True", "--LabApp.extension_manager=readonly"]
 
-    def address_of(lesson: str, cells: Iterable[int] = ()) -> str:
-        """A copy of the lesson in the server's folder: whole, or these of its code cells (0 is Colab's), no text."""
-        (source,) = (ROOT / "lessons").glob(f"{lesson}_*.ipynb")
-        notebook = json.loads(source.read_text())
-        if cells:
-            code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
-            notebook["cells"] = [code[index] for index in cells]
-        (folder / source.name).write_text(json.dumps(notebook))
-        return address.format(f"lab/workspaces/{source.stem}/tree/{source.name}")
+    def address_of(name: str, notebook: dict) -> str:
+        (folder / f"{name}.ipynb").write_text(json.dumps(notebook))
+        return address.format(f"lab/workspaces/{name}/tree/{name}.ipynb")
 
     with jupyter(folder, "jupyterlab", "IdentityProvider.token", *options, **folders) as address:
         yield address_of
+
+
+def lesson(number: str, cells: Iterable[int] = ()) -> dict:
+    """The lesson as its file has it, or these of its code cells alone (0 is Colab's)."""
+    (source,) = (ROOT / "lessons").glob(f"{number}_*.ipynb")
+    notebook = json.loads(source.read_text())
+    if cells:
+        code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+        notebook["cells"] = [code[index] for index in cells]
+    return notebook
 
 
 @contextmanager
@@ -67,7 +71,7 @@ def executed(address: str, cells: int):
 
 def test_the_first_beat_of_lesson_01_runs_in_jupyterlab_to_its_verdict_and_both_panels_move(lab):
     verdict, walk = 7, 14
-    with executed(lab("01", (*range(verdict + 1), walk)), cells=9) as page:
+    with executed(lab("01", lesson("01", (*range(verdict + 1), walk))), cells=9) as page:
         lock_a_prediction(page)
         move_a_panel(page, "minibatch gradients scatter", 4, "Batch 16", "arrows")
         move_a_panel(page, "Along the flat direction", 1, "the rate is 2.56", "walk")
@@ -76,7 +80,7 @@ def test_the_first_beat_of_lesson_01_runs_in_jupyterlab_to_its_verdict_and_both_
 
 
 def test_lesson_00_plans_a_run_says_what_cannot_be_reached_and_its_flags_can_be_copied(lab):
-    with executed(lab("00"), cells=13) as page:
+    with executed(lab("00", lesson("00")), cells=13) as page:
         find(page, ".widget-html-content", "Every window is full")
         panel = page.locator(".widget-vbox", has=page.locator("textarea")).first
         preset, trainer = panel.locator("select").all()
@@ -104,18 +108,27 @@ def test_lesson_00_plans_a_run_says_what_cannot_be_reached_and_its_flags_can_be_
 OPENED_BY_A_PANEL = ("02", "03", "04", "05", "06", "07", "08", "09")
 
 
+@pytest.fixture(scope="module")
+def panels(lab):
+    """A page with the first cell of each of these lessons, one below the other."""
+    notebooks = [lesson(number, (1,)) for number in OPENED_BY_A_PANEL]
+    together = {**notebooks[0], "cells": [cell for notebook in notebooks for cell in notebook["cells"]]}
+    with executed(lab("panels", together), cells=len(notebooks)) as page:
+        yield page
+
+
 @pytest.mark.parametrize("number", OPENED_BY_A_PANEL)
-def test_every_slider_and_menu_of_a_lesson_s_first_panel_moves_its_figure_or_its_sentence(lab, number):
-    with executed(lab(number, (0, 1)), cells=2) as page:
-        panel = page.locator(".widget-vbox", has=page.locator("img.widget-image")).first
-        panel.scroll_into_view_if_needed()
-        controls = [*panel.locator(".noUi-handle").all(), *panel.locator("select").all()]
-        assert 2 <= len(controls) <= 5
-        for control in controls:
-            assert moves(page, panel, control), (
-                f"control {controls.index(control) + 1} of {len(controls)} moves nothing"
-            )
-        screenshot(page, f"panel-{number}")
+def test_every_slider_and_menu_of_a_lesson_s_first_panel_moves_its_figure_or_its_sentence(panels, number):
+    index = OPENED_BY_A_PANEL.index(number)
+    panels.evaluate("index => window.jupyterapp.shell.currentWidget.content.scrollToItem(index, 'start')", index)
+    cell = panels.locator(f".jp-CodeCell[data-windowed-list-index='{index}']")
+    panel = cell.locator(".widget-vbox", has=panels.locator("img.widget-image")).first
+    panel.scroll_into_view_if_needed()
+    controls = [*panel.locator(".noUi-handle").all(), *panel.locator("select").all()]
+    assert 2 <= len(controls) <= 5
+    for control in controls:
+        assert moves(panels, panel, control), f"control {controls.index(control) + 1} of {len(controls)} moves nothing"
+    screenshot(panels, f"panel-{number}")
 
 
 def moves(page, panel, control) -> bool:
