@@ -21,14 +21,13 @@ PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	"$$p" -c '$(FITS)' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
 
 # install EXTRAS INTO-STAMP: pip's own words go to a file, the learner gets one sentence. Compiled on every core, for pip
-# alone takes as long to compile as to unpack; and not left to the first import, which may not be allowed to write. What
-# nobody imports, tests of packages and torch's own compiler, is a third of it and left out.
+# alone takes as long to compile as to unpack; and not left to the first import, which may not be allowed to write.
 define install
 @echo "Installing $(1) (1.5 GB the first time, 6 GB where CUDA comes along, one to five minutes; details in $(VENV)/install.log) ..."
 @$(BIN)/python -m pip install -q --no-compile -c constraints.txt -e ".[$(1)]" >$(VENV)/install.log 2>&1 || { \
 	echo "Could not install. pip said:"; grep ERROR $(VENV)/install.log | head -n 3; \
 	echo "If that speaks of a connection or of space: this needs the package index and 6 GB, then run make again. Else see $(VENV)/install.log."; exit 1; }
-@$(BIN)/python -m compileall -q -j 0 -x "/(tests?|testing|_inductor)/" $(VENV)/lib tutorlib >>$(VENV)/install.log 2>&1 || true
+@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib tutorlib >>$(VENV)/install.log 2>&1 || true
 @touch $@
 endef
 

@@ -35,40 +35,28 @@ def mlp():
     return nn.Sequential(nn.Linear(16, 64), nn.ReLU(), nn.Linear(64, 10)), F.cross_entropy, ROWS
 
 
-class Pairs(nn.Module):
+class Pairs(nn.Linear):
     """Every example beside every other one, as contrastive losses do."""
 
-    def __init__(self):
-        super().__init__()
-        self.layer = nn.Linear(16, 8)
-
     def forward(self, x):
-        out = self.layer(x)
+        out = super().forward(x)
         return out @ out.T
-
-    def loss(self, likeness, targets):
-        return likeness.exp().mean()
 
 
 def pairs():
-    model = Pairs()
-    return model, model.loss, ROWS
+    return Pairs(16, 8), lambda likeness, targets: likeness.exp().mean(), ROWS
 
 
-class Branching(nn.Module):
+class Branching(nn.Linear):
     """Goes another way from 40 examples on."""
 
-    def __init__(self):
-        super().__init__()
-        self.layer = nn.Linear(16, 10)
-
     def forward(self, x):
-        out = self.layer(x)
+        out = super().forward(x)
         return out.tanh().exp() if len(x) >= 40 else out
 
 
 def branching():
-    return Branching(), F.cross_entropy, ROWS
+    return Branching(16, 10), F.cross_entropy, ROWS
 
 
 def at(made, **plan):
@@ -104,18 +92,18 @@ def test_one_byte_or_another_life_is_told_and_the_order_of_deaths_with_no_birth_
     )
     twin = next(i for i, b in enumerate(trace.blocks) if b.died == block.died - 1)
 
-    def changed(**changes):
+    def changed(which: dict):
         blocks = list(trace.blocks)
-        for i, change in changes.items():
-            blocks[int(i[1:])] = replace(blocks[int(i[1:])], **change)
+        for i, change in which.items():
+            blocks[i] = replace(blocks[i], **change)
         return replace(trace, blocks=tuple(blocks))
 
-    assert same(trace, changed())
-    assert same(trace, changed(**{f"b{number}": {"died": block.died - 1}, f"b{twin}": {"died": block.died}}))
-    assert not same(trace, changed(b3={"bytes": trace.blocks[3].bytes + 1}))
-    assert not same(trace, changed(**{f"b{number}": {"died": trace.end}}))
-    assert not same(trace, changed(**{f"b{number}": {"died": None}}))
-    assert not same(trace, changed(b3={"layer": "elsewhere"})) and not same(trace, changed(b3={"kind": "examples"}))
+    assert same(trace, changed({}))
+    assert same(trace, changed({number: {"died": block.died - 1}, twin: {"died": block.died}}))
+    assert not same(trace, changed({3: {"bytes": trace.blocks[3].bytes + 1}}))
+    assert not same(trace, changed({number: {"died": trace.end}}))
+    assert not same(trace, changed({number: {"died": None}}))
+    assert not same(trace, changed({3: {"layer": "elsewhere"}})) and not same(trace, changed({3: {"kind": "examples"}}))
     assert not same(trace, replace(trace, blocks=trace.blocks[:-1]))
 
 

@@ -87,7 +87,7 @@ def report(
 
     Without ``optimizer`` it is the one that the function of one's own returns as a fourth thing, or AdamW.
     For a GPU also a micro-batch for each card, the largest that a line through two predictions names, or one below it
-    whose own prediction fits. Reserved bytes come in segments, so a slightly larger one may fit as well.
+    whose trace fits (:func:`largest_on_cards`). Reserved bytes come in segments, so a slightly larger one may fit too.
     """
     given = {option: value for option, value in {"time": time, **options}.items() if value is not None}
     check_options(name, given)

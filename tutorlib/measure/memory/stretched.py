@@ -35,8 +35,8 @@ def stretched(at: Callable[[int], Trace], sizes: tuple[int, int]) -> Callable[[i
 
 def same(one: Trace, other: Trace) -> bool:
     """Whether two traces agree in every storage: its bytes, its life, its layer and what it was for."""
-    sizes = ([block.bytes for block in trace.blocks] for trace in (one, other))
-    return outline(one) == outline(other) and next(sizes) == next(sizes)
+    pairs = zip(one.blocks, other.blocks, strict=False)
+    return outline(one) == outline(other) and all(a.bytes == b.bytes for a, b in pairs)
 
 
 def outline(trace: Trace) -> tuple:
